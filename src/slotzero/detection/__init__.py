@@ -1,0 +1,1 @@
+"""From a feed's frames to `NewPool`: prefilter, emitter check, decode, count what is dropped."""

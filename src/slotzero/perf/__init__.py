@@ -1,0 +1,1 @@
+"""The performance lab, for anyone's callable. It imports the spine alone."""

@@ -1,0 +1,1 @@
+"""Is the token a honeypot? Layers of evidence, one verdict."""

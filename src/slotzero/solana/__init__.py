@@ -1,0 +1,1 @@
+"""Speak Solana: accounts, transactions, JSON-RPC, subscriptions, the VM."""

@@ -1,0 +1,1 @@
+"""Filters, plan, wallet, execution, position, exits and the journal."""
