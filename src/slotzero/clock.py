@@ -13,7 +13,7 @@ from typing import Protocol
 
 from slotzero.units import NS_PER_MS, DurationNs, LatencyMs, MonoNs, WallNs
 
-__all__ = ["Clock", "SystemClock", "TestClock", "add_ms", "as_ms", "elapsed_ns", "is_due", "later", "mono_ns", "ms"]
+__all__ = ["Clock", "SystemClock", "TestClock", "add_ms", "as_ms", "earlier", "elapsed_ns", "is_due", "later", "mono_ns", "ms"]
 
 mono_ns = time.monotonic_ns
 """Read the monotonic clock, as a bare function for hot paths (about 50 ns). Returns nanoseconds."""
@@ -29,6 +29,11 @@ def elapsed_ns(start: int, end: int) -> DurationNs:
 def later(instant: int, by: int) -> MonoNs:
     """Return the instant `by` nanoseconds after `instant`. *Pure.*"""
     return MonoNs(instant + by)
+
+
+def earlier(instant: int, by: int) -> MonoNs:
+    """Return the instant `by` nanoseconds before `instant`. *Pure.*"""
+    return MonoNs(instant - by)
 
 
 def add_ms(instant: int, by_ms: int) -> MonoNs:
@@ -111,16 +116,27 @@ class TestClock:
         return WallNs(self._wall)
 
     async def sleep_until(self, deadline: MonoNs) -> None:
-        """Return once the clock has been moved to `deadline`."""
+        """Return once the clock has been moved to `deadline`. *Cancellation: safe.*"""
         if deadline <= self._mono:
             await asyncio.sleep(0)
             return
-        woken = asyncio.Event()
-        heapq.heappush(self._sleepers, (deadline, next(self._order), woken))
-        await woken.wait()
+        sleeper = (deadline, next(self._order), asyncio.Event())
+        heapq.heappush(self._sleepers, sleeper)
+        try:
+            await sleeper[2].wait()
+        finally:
+            if sleeper in self._sleepers:  # cancelled: `jump` must not go to an instant nobody waits for
+                self._sleepers.remove(sleeper)
+                heapq.heapify(self._sleepers)
 
     async def advance(self, by_ns: int) -> None:
-        """Move time forward by `by_ns`, waking each sleeper at its own instant on the way."""
+        """Move time forward by `by_ns`, waking each sleeper at its own instant on the way.
+
+        Tasks that were started but have not run yet go to sleep first. Raises ValueError when `by_ns` is negative.
+        """
+        if by_ns < 0:
+            raise ValueError(f"a clock goes forward only, got {by_ns} ns")
+        await _settle()
         end = self._mono + by_ns
         while self._sleepers and self._sleepers[0][0] <= end:
             await self._wake_next()

@@ -45,13 +45,18 @@ class Secret(Generic[T]):
 def redacted_url(url: str) -> str:
     """Return `url` without credentials, query string and fragment, for logs and errors.
 
-    Providers put API keys into the path as well, so a path segment of 16 characters or more is shortened. *Pure.*
+    Providers put API keys into the path as well, so a path segment of 16 characters or more is shortened. What is no
+    absolute URL, or one in which an `@` or a backslash leaves open where the credentials end, is not shown at all.
+    *Pure.*
     """
     try:
         parts = urlsplit(url)
         host = parts.hostname or ""
         port = f":{parts.port}" if parts.port is not None else ""
     except ValueError:
+        return _REDACTED
+    is_clear = url.isprintable() and not set(parts.path + parts.query + parts.fragment) & set("@\\")
+    if not (is_clear and parts.scheme and host and "\\" not in parts.netloc):
         return _REDACTED
     if ":" in host:
         host = f"[{host}]"

@@ -1,0 +1,69 @@
+"""`slotzero localnet`: the embedded chain alone."""
+
+import enum
+import logging
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from slotzero.errors import UsageError
+
+__all__ = ["localnet"]
+
+_INTERRUPTED: Final = 130
+
+logger = logging.getLogger(__name__)
+
+
+class Network(enum.StrEnum):
+    """What lies between a client and the chain."""
+
+    NONE = "none"
+    REGIONAL = "regional"
+    CONGESTED = "congested"
+
+
+def localnet(
+    *,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The loopback port; 0 takes a free one.")] = 8899,
+    slot_ms: Annotated[
+        int, typer.Option(min=0, max=60_000, help="A slot's length; 0 opens one after each transaction.")
+    ] = 200,
+    launches_per_s: Annotated[float, typer.Option(min=0, help="Coins the launcher creates each second.")] = 0.0,
+    mix: Annotated[Path | None, typer.Option(help="What the launcher creates: a TOML file.")] = None,
+    network: Annotated[Network, typer.Option(help="Delays and faults on the way to the chain.")] = Network.NONE,
+    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="What the genesis is derived from.")] = 7,
+    history: Annotated[int, typer.Option(min=1, max=1_000_000, help="Transactions the chain remembers.")] = 20_000,
+    until_stdin_closes: Annotated[
+        bool, typer.Option("--until-stdin-closes", help="End with stdin, as a child process does.")
+    ] = False,
+) -> None:
+    """Run an embedded Solana chain: JSON-RPC and WebSocket on one loopback port.
+
+    The first line on stdout is one JSON object with its endpoints. Ctrl-C stops it.
+
+    Example: slotzero localnet --port 0 --slot-ms 50
+    """
+    if network is not Network.NONE:
+        raise UsageError(f"--network {network.value} is not available yet; use --network none")
+    if launches_per_s or mix is not None:
+        raise UsageError("the launcher (--launches-per-s, --mix) is not available yet")
+    # Here, so that `slotzero --help` does not load a VM.
+    from slotzero.localnet.chain import ChainConfig  # noqa: PLC0415
+    from slotzero.localnet.server import Localnet, LocalnetConfig, announcement, run  # noqa: PLC0415
+
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s")
+
+    def announce(running: Localnet) -> None:
+        typer.echo(announcement(running))
+        sys.stdout.flush()
+        pace = f"slots of {slot_ms} ms" if slot_ms else "a slot for each transaction"
+        logger.info("the chain of seed %d is at %s, %s; Ctrl-C stops it", seed, running.endpoints.rpc, pace)
+
+    config = LocalnetConfig(port=port, chain=ChainConfig(seed=seed, slot_ms=slot_ms, history=history))
+    ended_by = run(config, on_ready=announce, until_stdin_closes=until_stdin_closes)
+    if ended_by is signal.SIGINT:
+        raise typer.Exit(_INTERRUPTED)

@@ -1,0 +1,47 @@
+"""The `slotzero` command: the edge at which operating faults become one sentence and an exit code."""
+
+import os
+import sys
+from typing import Final
+
+import typer
+
+from slotzero.cli.localnet import localnet
+from slotzero.errors import SlotzeroError, UsageError
+
+__all__ = ["app", "main"]
+
+_FAULT: Final = 1
+_WRONG_USE: Final = 2
+_INTERRUPTED: Final = 130
+
+app = typer.Typer(
+    name="slotzero",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="A Solana new-pool sniper that proves its own speed on an embedded Solana chain.",
+)
+
+
+@app.callback()
+def commands() -> None:
+    """Take a command's name even while there is only one."""
+
+
+app.command()(localnet)
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    try:
+        app()
+    except SlotzeroError as error:
+        typer.echo(f"slotzero: {error}", err=True)
+        sys.exit(_WRONG_USE if isinstance(error, UsageError) else _FAULT)
+    except KeyboardInterrupt:
+        sys.exit(_INTERRUPTED)
+    except BrokenPipeError:
+        # Nobody reads us any more; the interpreter must not try to flush once again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(_FAULT)

@@ -1,0 +1,104 @@
+"""Methods no real cluster has: writing accounts, opening slots, looking inside."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from msgspec import Struct
+from solders.account import Account
+
+from slotzero.clock import as_ms
+from slotzero.errors import MalformedError
+from slotzero.localnet.node import Method, Node, process_usage
+from slotzero.localnet.params import (
+    INVALID_PARAMS,
+    Params,
+    RpcFault,
+    base64_bytes,
+    config_at,
+    integer_at,
+    invalid,
+    pubkey_at,
+    pubkey_from,
+)
+from slotzero.localnet.slots import Lateness
+from slotzero.units import U64_MAX
+
+__all__ = ["METHODS"]
+
+_MAX_ADVANCE: Final = 10_000
+
+
+class AccountFields(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """An account to write: `data` is base64 text or a pair of that and `"base64"`, as getAccountInfo shows it."""
+
+    lamports: int
+    owner: str
+    data: str | tuple[str, str] = ""
+    executable: bool = False
+    rent_epoch: int = 0
+    space: int | None = None
+
+
+def set_account(node: Node, params: Params) -> object:
+    """Write an account past all rules; null or 0 lamports deletes it. Returns the slot."""
+    key = pubkey_at(params, 0)
+    account = None
+    if len(params) > 1 and params[1] is not None:
+        fields = config_at(params, 1, AccountFields)
+        text, encoding = (fields.data, "base64") if isinstance(fields.data, str) else fields.data
+        if encoding != "base64":
+            raise invalid(f"an account's data must be base64, got {encoding!r}")
+        if not (0 <= fields.lamports <= U64_MAX and 0 <= fields.rent_epoch <= U64_MAX):
+            raise invalid(f"lamports and rentEpoch must be between 0 and {U64_MAX}")
+        account = Account(
+            fields.lamports, base64_bytes(text), pubkey_from(fields.owner), fields.executable, fields.rent_epoch
+        )
+    try:
+        node.chain.set_account(key, account)
+    except MalformedError as error:
+        raise RpcFault(INVALID_PARAMS, str(error)) from error
+    return node.chain.slot
+
+
+def advance(node: Node, params: Params) -> object:
+    """Open so many slots now (1 when nothing is said); returns the open slot."""
+    node.chain.advance(integer_at(params, 0, "the number of slots", most=_MAX_ADVANCE, default=1))
+    return node.chain.slot
+
+
+def stats(node: Node, _params: Params) -> object:
+    """Return the counters of the chain and of the parts around it."""
+    chain = node.chain.stats()
+    return {
+        "slot": chain.slot,
+        "slotMs": node.chain.config.slot_ms,
+        "lateness": None if chain.lateness is None else _lateness_json(chain.lateness),
+        "transactions": {
+            "landed": chain.landed,
+            "failed": chain.failed,
+            "refused": chain.refused,
+            "dropped": chain.dropped,
+            "simulated": chain.simulated,
+            "executions": chain.executions,
+        },
+        "history": {"kept": chain.history, "evicted": chain.evicted, "capacity": node.chain.config.history},
+        "process": process_usage(),
+        **{name: read() for name, read in node.gauges.items()},
+    }
+
+
+def _lateness_json(lateness: Lateness) -> dict[str, object]:
+    return {
+        "slots": lateness.slots,
+        "p50Ms": as_ms(lateness.p50_ns),
+        "p99Ms": as_ms(lateness.p99_ns),
+        "maxMs": as_ms(lateness.max_ns),
+        "restarts": lateness.restarts,
+    }
+
+
+METHODS: Final[Mapping[str, Method]] = {
+    "slotzero_setAccount": set_account,
+    "slotzero_advance": advance,
+    "slotzero_stats": stats,
+}

@@ -1,0 +1,96 @@
+"""What an order really did to the wallet, read from the chain and written to the journal.
+
+Quotes and events are not asked: the balance change is that of the landed transaction itself, so the sum over the
+journal equals the wallet's change to the lamport.
+"""
+
+import logging
+from typing import Final
+
+from slotzero.clock import Clock, add_ms
+from slotzero.errors import EndpointError, MalformedError
+from slotzero.solana.rpc import RpcClient, TransactionRecord
+from slotzero.trading.journal import (
+    IntentExpired,
+    IntentFailed,
+    IntentLanded,
+    IntentSigned,
+    IntentState,
+    IntentUnknown,
+    Journal,
+)
+from slotzero.trading.order import Confirmed, Expired, Outcome
+from slotzero.units import LamportsDelta, TokenAmount
+from slotzero.venues.market import Market
+
+__all__ = ["Accountant"]
+
+log = logging.getLogger(__name__)
+
+_ATTEMPTS: Final = 20
+_FIRST_DELAY_MS: Final = 25
+_MAX_DELAY_MS: Final = 1_000
+
+
+class Accountant:
+    """Settles intents in the journal.
+
+    Args:
+        rpc: Where landed transactions are read.
+        journal: Where it is written.
+        clock: For the delay between reads of a node that lags.
+    """
+
+    def __init__(self, rpc: RpcClient, journal: Journal, *, clock: Clock) -> None:
+        self._rpc = rpc
+        self._journal = journal
+        self._clock = clock
+
+    async def settle(self, intent: IntentSigned, outcome: Outcome, market: Market) -> IntentState:
+        """Write what became of `intent` and return its new state. *Does I/O.*
+
+        A transaction that landed but cannot be read leaves the intent *unknown*; the next start settles it.
+
+        Raises:
+            JournalError: It could not be written.
+        """
+        if isinstance(outcome, Expired):
+            await self._journal.append(IntentExpired(intent=intent.intent))
+            return "expired"
+        record = await self._record(intent.signature)
+        if record is None:
+            reason = f"it landed in slot {outcome.slot}, but the node does not give the transaction"
+            await self._journal.append(IntentUnknown(intent=intent.intent, reason=reason))
+            return "unknown"
+        delta = LamportsDelta(record.payer_after - record.payer_before)
+        if isinstance(outcome, Confirmed) and record.err is None:
+            landed = IntentLanded(
+                intent=intent.intent,
+                slot=record.slot,
+                lamports_delta=delta,
+                tokens_held=_held(record, str(intent.wallet), str(intent.mint)),
+            )
+            await self._journal.append(landed)
+            return "landed"
+        reason = market.explain(record.err)
+        failed = IntentFailed(intent=intent.intent, slot=record.slot, reason=reason, lamports_delta=delta)
+        await self._journal.append(failed)
+        return "failed"
+
+    async def _record(self, signature: str) -> TransactionRecord | None:
+        delay_ms = _FIRST_DELAY_MS
+        for _ in range(_ATTEMPTS):
+            try:
+                if (record := await self._rpc.get_transaction(signature, "confirmed")) is not None:
+                    return record
+            except (EndpointError, MalformedError) as error:
+                log.warning("cannot read %s: %s", signature, error)
+            await self._clock.sleep_until(add_ms(self._clock.mono_ns(), delay_ms))
+            delay_ms = min(2 * delay_ms, _MAX_DELAY_MS)
+        return None
+
+
+def _held(record: TransactionRecord, owner: str, mint: str) -> TokenAmount:
+    """Return what `owner` holds of `mint` after the transaction; a closed account holds nothing."""
+    amounts = (b.amount for b in record.token_balances if b.owner == owner and b.mint == mint)
+    return TokenAmount(sum(amounts))

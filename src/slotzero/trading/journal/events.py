@@ -1,0 +1,122 @@
+"""The events of the journal: what was intended, what was sent, and what became of it."""
+
+import uuid
+from typing import Literal
+
+from msgspec import Struct
+from solders.pubkey import Pubkey
+
+from slotzero.units import BlockHeight, Lamports, LamportsDelta, Slot, TokenAmount
+from slotzero.venues.records import NewPool
+
+__all__ = [
+    "Event",
+    "IntentAbandoned",
+    "IntentExpired",
+    "IntentFailed",
+    "IntentLanded",
+    "IntentSent",
+    "IntentSigned",
+    "IntentUnknown",
+    "PositionStuck",
+    "Side",
+    "new_intent_id",
+]
+
+Side = Literal["buy", "sell"]
+
+
+def new_intent_id() -> str:
+    """Return a new intent's id: unique without asking anyone."""
+    return uuid.uuid4().hex
+
+
+class _Event(Struct, frozen=True, kw_only=True, tag_field="kind"):
+    """What every event says: which intent it is about (a position carries its buy's intent)."""
+
+    intent: str
+
+
+class IntentSigned(_Event, frozen=True, kw_only=True, tag="intent_signed"):
+    """A transaction exists that could land. Written before it is sent.
+
+    Attributes:
+        raw: The signed bytes: the only ones that may ever be sent for this intent.
+        position: For a sell, the position it exits.
+        reason: Why: "new_pool" for a buy, the exit rule for a sell.
+        limit_lamports: The most a buy may cost, the least a sell must bring.
+        network_lamports: Signature and priority fee.
+        pool: For a buy, everything needed to hold and sell the position later.
+    """
+
+    side: Side
+    signature: str
+    raw: bytes
+    last_valid_block_height: BlockHeight
+    mint: Pubkey
+    wallet: Pubkey
+    tokens: TokenAmount
+    quoted_lamports: Lamports
+    limit_lamports: Lamports
+    reason: str
+    position: str | None = None
+    pool: NewPool | None = None
+
+
+class IntentSent(_Event, frozen=True, kw_only=True, tag="intent_sent"):
+    """The bytes were handed to an endpoint. What became of them is not known yet."""
+
+
+class IntentLanded(_Event, frozen=True, kw_only=True, tag="intent_landed"):
+    """Confirmed without an error.
+
+    Attributes:
+        lamports_delta: The change of the wallet's balance in this transaction, fees and rent included.
+        tokens_held: The wallet's balance of the mint after it.
+    """
+
+    slot: Slot
+    lamports_delta: LamportsDelta
+    tokens_held: TokenAmount
+
+
+class IntentFailed(_Event, frozen=True, kw_only=True, tag="intent_failed"):
+    """Confirmed with an error: it cost its fee and changed nothing else."""
+
+    slot: Slot
+    reason: str
+    lamports_delta: LamportsDelta
+
+
+class IntentExpired(_Event, frozen=True, kw_only=True, tag="intent_expired"):
+    """It did not land and no longer can."""
+
+
+class IntentAbandoned(_Event, frozen=True, kw_only=True, tag="intent_abandoned"):
+    """It was never sent: the safety gate stayed closed."""
+
+    reason: str
+
+
+class IntentUnknown(_Event, frozen=True, kw_only=True, tag="intent_unknown"):
+    """It was sent and the chain could not be asked. The next start settles it."""
+
+    reason: str
+
+
+class PositionStuck(_Event, frozen=True, kw_only=True, tag="position_stuck"):
+    """Every attempt to sell failed; the position is kept and shown, and tried again at the next start."""
+
+    reason: str
+
+
+Event = (
+    IntentSigned
+    | IntentSent
+    | IntentLanded
+    | IntentFailed
+    | IntentExpired
+    | IntentAbandoned
+    | IntentUnknown
+    | PositionStuck
+)

@@ -1,0 +1,146 @@
+"""The state folded from the journal's events: intents, and the positions that landed buys opened."""
+
+from typing import Final, Literal, assert_never
+
+from msgspec import Struct
+from solders.pubkey import Pubkey
+
+from slotzero.trading.journal.events import (
+    Event,
+    IntentAbandoned,
+    IntentExpired,
+    IntentFailed,
+    IntentLanded,
+    IntentSent,
+    IntentSigned,
+    IntentUnknown,
+    PositionStuck,
+)
+from slotzero.units import Lamports, LamportsDelta, Slot, TokenAmount, WallNs
+from slotzero.venues.records import NewPool
+
+__all__ = ["Intent", "IntentState", "JournalState", "PositionRecord"]
+
+IntentState = Literal["signed", "sent", "unknown", "landed", "failed", "expired", "abandoned"]
+_Outcome = IntentSent | IntentExpired | IntentUnknown | IntentAbandoned | IntentFailed | IntentLanded
+OPEN_STATES: Final = frozenset({"signed", "sent", "unknown"})
+
+
+class Intent(Struct, kw_only=True):
+    """One intent and how far it has come."""
+
+    signed: IntentSigned
+    state: IntentState = "signed"
+    slot: Slot | None = None
+    lamports_delta: LamportsDelta = LamportsDelta(0)
+    reason: str = ""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the chain still has to be asked what became of it."""
+        return self.state in OPEN_STATES
+
+
+class PositionRecord(Struct, kw_only=True):
+    """What is held of one mint after a buy landed.
+
+    Attributes:
+        id: The buy's intent.
+        quoted_lamports: What the tokens were quoted at, venue fees included: what exits are measured from.
+        pnl_lamports: The sum of every balance change this position has caused so far; final when closed.
+    """
+
+    id: str
+    pool: NewPool
+    wallet: Pubkey
+    tokens: TokenAmount
+    quoted_lamports: Lamports
+    opened_wall_ns: WallNs
+    pnl_lamports: LamportsDelta
+    state: Literal["open", "stuck", "closed"] = "open"
+    reason: str = ""
+
+
+class JournalState:
+    """The fold of one chain's events."""
+
+    def __init__(self) -> None:
+        self.intents: dict[str, Intent] = {}
+        self.positions: dict[str, PositionRecord] = {}
+
+    def open_intents(self) -> list[Intent]:
+        """Return the intents the chain has to be asked about, oldest first."""
+        return [intent for intent in self.intents.values() if intent.is_open]
+
+    def held_positions(self) -> list[PositionRecord]:
+        """Return the positions with tokens in them, stuck ones included, oldest first."""
+        return [position for position in self.positions.values() if position.state != "closed"]
+
+    def apply(self, event: Event, wall_ns: WallNs) -> None:
+        """Fold one event in. *Pure* but for this object.
+
+        Raises:
+            ValueError: The event does not fit the state: an unknown intent, or one that has ended.
+        """
+        if isinstance(event, IntentSigned):
+            if event.intent in self.intents:
+                raise ValueError(f"intent {event.intent} is already in the journal")
+            self.intents[event.intent] = Intent(signed=event)
+            return
+        intent = self.intents.get(event.intent)
+        if intent is None:
+            raise ValueError(f"{type(event).__name__} names intent {event.intent}, which the journal does not know")
+        if isinstance(event, PositionStuck):
+            position = self.positions[event.intent]
+            position.state, position.reason = "stuck", event.reason
+        elif intent.is_open:
+            self._advance(intent, event, wall_ns)
+        else:
+            raise ValueError(f"intent {event.intent} has ended ({intent.state}) before {type(event).__name__}")
+
+    def _advance(self, intent: Intent, event: _Outcome, wall_ns: WallNs) -> None:
+        match event:
+            case IntentSent():
+                intent.state = "sent"
+            case IntentExpired():
+                intent.state = "expired"
+            case IntentUnknown():
+                intent.state, intent.reason = "unknown", event.reason
+            case IntentAbandoned():
+                intent.state, intent.reason = "abandoned", event.reason
+            case IntentFailed():
+                intent.state, intent.reason = "failed", event.reason
+                self._settled(intent, event.slot, event.lamports_delta)
+            case IntentLanded():
+                intent.state = "landed"
+                self._landed(intent, event, wall_ns)
+            case _:
+                assert_never(event)
+
+    def _settled(self, intent: Intent, slot: Slot, delta: LamportsDelta) -> None:
+        intent.slot, intent.lamports_delta = slot, delta
+        position = self.positions.get(intent.signed.position or "")
+        if position is not None:
+            position.pnl_lamports = LamportsDelta(position.pnl_lamports + delta)
+
+    def _landed(self, intent: Intent, event: IntentLanded, wall_ns: WallNs) -> None:
+        self._settled(intent, event.slot, event.lamports_delta)
+        signed = intent.signed
+        if signed.side == "buy":
+            assert signed.pool is not None, "a buy carries its pool"
+            self.positions[signed.intent] = PositionRecord(
+                id=signed.intent,
+                pool=signed.pool,
+                wallet=signed.wallet,
+                tokens=event.tokens_held,
+                quoted_lamports=signed.quoted_lamports,
+                opened_wall_ns=wall_ns,
+                pnl_lamports=event.lamports_delta,
+                state="open" if event.tokens_held > 0 else "closed",
+                reason="" if event.tokens_held > 0 else "nothing_received",
+            )
+            return
+        position = self.positions[signed.position or ""]
+        # Tokens a stranger sends us are no part of the position; tokens taken from us are no longer in it.
+        position.tokens = TokenAmount(min(max(position.tokens - signed.tokens, 0), event.tokens_held))
+        position.state, position.reason = ("open" if position.tokens else "closed"), signed.reason

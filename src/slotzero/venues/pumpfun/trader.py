@@ -1,0 +1,169 @@
+"""pump.fun as a market: its curve's quotes and instructions for one wallet."""
+
+from collections.abc import Sequence
+
+import msgspec
+from solders.instruction import Instruction
+from solders.pubkey import Pubkey
+
+from slotzero.errors import MalformedError
+from slotzero.solana.addresses import associated_token_address
+from slotzero.solana.instructions import close_token_account
+from slotzero.solana.program_error import custom_code, describe
+from slotzero.units import Lamports, TokenAmount
+from slotzero.venues.market import PoolState
+from slotzero.venues.pumpfun.accounts import FeeConfig, Global, decode_curve, decode_fee_config, decode_global
+from slotzero.venues.pumpfun.addresses import FEE_CONFIG, GLOBAL, user_volume_accumulator_address
+from slotzero.venues.pumpfun.instructions import (
+    TradeAccounts,
+    buy,
+    create_associated_token_account,
+    fee_recipients,
+    sell,
+    trade_accounts,
+    wallet_accounts,
+)
+from slotzero.venues.pumpfun.program_errors import error_name, is_slippage_error
+from slotzero.venues.pumpfun.quote import fee_rates, quote_buy, quote_sell, tokens_for_budget
+from slotzero.venues.records import BuyQuote, FeeRates, NewPool, Reserves, SellQuote
+
+__all__ = ["PumpfunMarket", "PumpfunTrader"]
+
+_FIRST_PROGRAM_CODE = 100  # smaller codes come from the token programs it calls
+
+
+class PumpfunMarket:
+    """One wallet's trades on one curve. *Pure.*
+
+    Args:
+        pool: The coin as it was created.
+        accounts: Every account of the wallet's trades in it.
+        fee_config: The fee schedule.
+    """
+
+    __slots__ = ("_accounts", "_fee_config", "pool")
+
+    def __init__(self, pool: NewPool, accounts: TradeAccounts, fee_config: FeeConfig) -> None:
+        self.pool = pool
+        self._accounts = accounts
+        self._fee_config = fee_config
+
+    @property
+    def state_account(self) -> Pubkey:
+        """The curve."""
+        return self._accounts.curve
+
+    @property
+    def user_tokens(self) -> Pubkey:
+        """The wallet's token account for the coin."""
+        return self._accounts.user_tokens
+
+    @property
+    def deposits(self) -> tuple[Pubkey, ...]:
+        """The wallet's volume accumulator."""
+        return (self._accounts.volume_accumulator,)
+
+    def for_wallet(self, user: Pubkey) -> "PumpfunMarket":
+        """Return the same coin for another wallet (two derivations more)."""
+        accounts = msgspec.structs.replace(
+            self._accounts,
+            user=user,
+            volume_accumulator=user_volume_accumulator_address(user),
+            user_tokens=associated_token_address(user, self.pool.mint, self.pool.token_program),
+        )
+        return PumpfunMarket(self.pool, accounts, self._fee_config)
+
+    def decode_state(self, data: bytes) -> PoolState:
+        """Decode the curve account. Raises MalformedError."""
+        curve = decode_curve(data)
+        return PoolState(reserves=curve.reserves, is_complete=curve.is_complete)
+
+    def tokens_for_budget(self, reserves: Reserves, budget: Lamports) -> TokenAmount:
+        """Return the most tokens whose cost, fees included, is at most `budget`; 0 when none."""
+        return tokens_for_budget(reserves, budget, self._rates(reserves))
+
+    def quote_buy(self, reserves: Reserves, tokens: TokenAmount) -> BuyQuote | None:
+        """Return what a buy costs, or None when the curve has fewer tokens left."""
+        return quote_buy(reserves, tokens, self._rates(reserves))
+
+    def quote_sell(self, reserves: Reserves, tokens: TokenAmount) -> SellQuote | None:
+        """Return what a sell brings, or None when the curve cannot pay it."""
+        return quote_sell(reserves, tokens, self._rates(reserves))
+
+    def buy(self, tokens: TokenAmount, max_cost: Lamports) -> list[Instruction]:
+        """Build the creation of the token account and a legacy buy of exactly `tokens`."""
+        return [create_associated_token_account(self._accounts), buy(self._accounts, tokens, max_cost)]
+
+    def sell(self, tokens: TokenAmount, min_out: Lamports, *, closes_account: bool) -> list[Instruction]:
+        """Build a legacy sell, and the closing of the emptied token account."""
+        accounts = self._accounts
+        instructions = [sell(accounts, tokens, min_out)]
+        if closes_account:
+            instructions.append(close_token_account(accounts.user_tokens, accounts.user, accounts.token_program))
+        return instructions
+
+    def is_slippage(self, err: object) -> bool:
+        """Whether the price had moved beyond the trade's limit."""
+        code = custom_code(err)
+        return code is not None and is_slippage_error(code)
+
+    def explain(self, err: object) -> str:
+        """Return the program's name for an error."""
+        code = custom_code(err)
+        if code is None or code < _FIRST_PROGRAM_CODE:
+            return describe(err)
+        return error_name(code)
+
+    def _rates(self, reserves: Reserves) -> FeeRates:
+        pool = self.pool
+        return fee_rates(
+            self._fee_config,
+            reserves,
+            pool.token_supply,
+            creator_fee_bps=pool.creator_fee_bps,
+            quote_mint=pool.quote_mint,
+        )
+
+
+class PumpfunTrader:
+    """pump.fun for one wallet.
+
+    Args:
+        wallet: Whose trades.
+    """
+
+    def __init__(self, wallet: Pubkey) -> None:
+        self._wallet = wallet_accounts(wallet)
+        self._global: Global | None = None
+        self._fee_config: FeeConfig | None = None
+        self._choice = 0
+
+    @property
+    def config_accounts(self) -> tuple[Pubkey, ...]:
+        """Global and the fee schedule."""
+        return GLOBAL, FEE_CONFIG
+
+    def configure(self, accounts: Sequence[bytes | None]) -> None:
+        """Take the data of Global and the fee schedule. Raises MalformedError."""
+        settings, fees = accounts
+        if settings is None or fees is None:
+            raise MalformedError("pump.fun's Global or FeeConfig account is missing on this cluster")
+        self._global, self._fee_config = decode_global(settings), decode_fee_config(fees)
+
+    def market(self, pool: NewPool) -> PumpfunMarket:
+        """Return the market of a coin; each takes the next fee receivers, so that trades do not all lock one."""
+        assert self._global is not None, "configure comes first"
+        assert self._fee_config is not None, "configure comes first"
+        self._choice += 1
+        fee_recipient, buyback_recipient = fee_recipients(self._global, is_mayhem=pool.is_mayhem, choice=self._choice)
+        accounts = trade_accounts(
+            self._wallet,
+            mint=pool.mint,
+            creator=pool.creator,
+            fee_recipient=fee_recipient,
+            buyback_recipient=buyback_recipient,
+            token_program=pool.token_program,
+            curve=pool.pool,
+            is_cashback=pool.is_cashback,
+        )
+        return PumpfunMarket(pool, accounts, self._fee_config)
