@@ -13,7 +13,19 @@ from typing import Protocol
 
 from slotzero.units import NS_PER_MS, DurationNs, LatencyMs, MonoNs, WallNs
 
-__all__ = ["Clock", "SystemClock", "TestClock", "add_ms", "as_ms", "earlier", "elapsed_ns", "is_due", "later", "mono_ns", "ms"]
+__all__ = [
+    "Clock",
+    "SystemClock",
+    "TestClock",
+    "add_ms",
+    "as_ms",
+    "earlier",
+    "elapsed_ns",
+    "is_due",
+    "later",
+    "mono_ns",
+    "ms",
+]
 
 mono_ns = time.monotonic_ns
 """Read the monotonic clock, as a bare function for hot paths (about 50 ns). Returns nanoseconds."""

@@ -6,7 +6,7 @@ slot). The honeypot's verdict is a branch beside that line: it starts with the p
 """
 
 import enum
-from typing import Final
+from typing import Final, Literal
 
 from msgspec import Struct
 
@@ -85,14 +85,18 @@ COMPONENTS: Final[dict[Component, tuple[Stamp, Stamp]]] = {
 
 
 class Span(Struct, frozen=True, kw_only=True):
-    """One component of one snipe: `total_ns` = `own_ns` + `waited_ns`."""
+    """One component of one snipe: `total_ns` = `own_ns` + `waited_ns`.
+
+    Attributes:
+        own_ns: None where the line does not tell: the honeypot's layers run beside it.
+        starts_at: "chain" when the first instant is the chain's own, "frame" when it is our reading of the frame.
+    """
 
     component: Component
     total_ns: DurationNs
-    own_ns: DurationNs
-    waited_ns: DurationNs
-    starts_at: str
-    """"chain" when the first instant is the chain's own, "frame" when it is our reading of the frame."""
+    own_ns: DurationNs | None
+    waited_ns: DurationNs | None
+    starts_at: Literal["chain", "frame"]
 
 
 class Trace:
@@ -117,19 +121,19 @@ class Trace:
         if component not in COMPONENTS:
             return None
         first, last = COMPONENTS[component]
-        starts_at = "chain"
+        starts_at: Literal["chain", "frame"] = "chain"
         if first is Stamp.CAUSE and self._at[Stamp.CAUSE] is None:
             first, starts_at = Stamp.FRAME, "frame"
         start, end = self._at[first], self._at[last]
         if start is None or end is None:
             return None
         total = elapsed_ns(start, end)
-        own = min(self._own_between(first, last), total)
+        own = None if last is Stamp.VERDICT else DurationNs(min(self._own_between(first, last), total))
         return Span(
             component=component,
             total_ns=total,
-            own_ns=DurationNs(own),
-            waited_ns=DurationNs(total - own),
+            own_ns=own,
+            waited_ns=None if own is None else DurationNs(total - own),
             starts_at=starts_at,
         )
 

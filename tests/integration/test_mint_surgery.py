@@ -2,15 +2,6 @@
 
 import pytest
 from solders.pubkey import Pubkey
-from token_lab import (
-    CLOSE_AUTHORITY,
-    DEFAULT_OPEN,
-    PERMANENT_DELEGATE,
-    ROBBER,
-    TokenLab,
-    key,
-    transfer_fee,
-)
 
 from slotzero.errors import MalformedError
 from slotzero.localnet.mint_surgery import (
@@ -20,6 +11,15 @@ from slotzero.localnet.mint_surgery import (
 )
 from slotzero.solana.addresses import TOKEN_2022_PROGRAM, TOKEN_PROGRAM, associated_token_address
 from slotzero.solana.token import AccountState, TokenAccount, TransferFeeAmount, parse_token_account
+from token_lab import (
+    CLOSE_AUTHORITY,
+    DEFAULT_OPEN,
+    PERMANENT_DELEGATE,
+    ROBBER,
+    TokenLab,
+    key,
+    transfer_fee,
+)
 
 NAMES = ("Coin", "C", "https://example.org/coin.json")
 BUYER, OTHER = key(10), key(11)

@@ -303,6 +303,5 @@ def test_program_and_quote_agree_over_ten_thousand_random_trades() -> None:
 
     agree()
     landed = sum(count for outcome, count in made.items() if outcome not in ("refused", "complete"))
-    print(landed, made)
     assert landed >= 10_000, made
     assert all(made[f"{side}{shape}"] > 500 for side in ("buy", "spend", "sell") for shape in ("", " v2")), made

@@ -6,7 +6,9 @@ from typing import Final
 
 import typer
 
+from slotzero.cli.config import config_app
 from slotzero.cli.localnet import localnet
+from slotzero.cli.run import run
 from slotzero.errors import SlotzeroError, UsageError
 
 __all__ = ["app", "main"]
@@ -24,12 +26,9 @@ app = typer.Typer(
 )
 
 
-@app.callback()
-def commands() -> None:
-    """Take a command's name even while there is only one."""
-
-
+app.command()(run)
 app.command()(localnet)
+app.add_typer(config_app, name="config")
 
 
 def main() -> None:

@@ -6,8 +6,8 @@ wrote it, and it refuses a trade that names another account. Deriving it again c
 (`verifies_pools`).
 
 A frame that holds no creation is left after one search for bytes. A frame that does is read without decoding its
-lines, see `frames.read_envelope` and `logs.emitter_before`; where their conditions do not hold, the whole frame is
-decoded and walked. Both ways give the same pools and the same reasons, except that only the walk can tell an
+lines, see `frames.read_envelope` and `logs.is_surely_emitted_by`; where their conditions do not hold, the whole frame
+is decoded and walked. Both ways give the same pools and the same reasons, except that only the walk can tell an
 inconsistent log.
 """
 
@@ -19,7 +19,7 @@ from typing import Final
 from slotzero.detection.frames import DATA_PREFIX, TRUNCATED_LINE, Notification, read_envelope, read_notification
 from slotzero.detection.records import DetectorStats, DropReason
 from slotzero.errors import MalformedError
-from slotzero.solana.logs import InnerCall, emitter_before, event_calls, walk
+from slotzero.solana.logs import InnerCall, event_calls, is_surely_emitted_by, walk
 from slotzero.units import MonoNs, TokenAmount
 from slotzero.venues.records import NewPool, Reserves
 from slotzero.venues.registry import Creation, Venue
@@ -36,12 +36,12 @@ _CUT_LOG_BYTES: Final = 8_192  # a frame without a creation is searched for a cu
 class _Watched:
     """A venue with what is compared for every frame, in the form it is compared in."""
 
-    __slots__ = ("creation", "event_authority", "needle", "program", "program_bytes", "text_needle", "trade", "venue")
+    __slots__ = ("creation", "event_authority", "needle", "program", "program_line", "text_needle", "trade", "venue")
 
     def __init__(self, venue: Venue) -> None:
         self.venue = venue
         self.program = str(venue.program)
-        self.program_bytes = self.program.encode()
+        self.program_line = b'"Program ' + self.program.encode()
         self.event_authority = str(venue.event_authority)
         self.creation = _marker(venue.creation_event)
         self.trade = _marker(venue.trade_event)
@@ -190,7 +190,7 @@ class Detector:
             marker = frame[begin : begin + _MARKER_BYTES]
             for watched in self._watched:
                 if marker == watched.creation or marker == watched.trade:  # noqa: PLR1714 half the time of a tuple
-                    if emitter_before(frame, at) != watched.program_bytes:
+                    if not is_surely_emitted_by(frame, at, watched.program_line):
                         return self._on_whole_frame(frame, mono_frame)
                     events.append((watched, marker, frame[begin:end]))
             at = frame.find(DATA_PREFIX, end)

@@ -80,7 +80,7 @@ MINT_POLICIES: Final[Mapping[str, MintPolicy]] = {
 def judge_mint(
     mint: AccountView | None, pool: NewPool, pool_account: AccountView | None, policy: MintPolicy
 ) -> tuple[Evidence, ...]:
-    """Judge a pool's mint by what stands in it. *Pure.* About 5 us.
+    """Judge a pool's mint by what stands in it. *Pure.* About 15 us.
 
     Args:
         mint: The mint's account, or None where the node knows none.
@@ -138,6 +138,8 @@ def _danger(extension: Extension) -> tuple[str, str] | None:  # noqa: C901, PLR0
     """Return reason and detail where an extension's values can rob a holder, whatever the allow-list says."""
     found: tuple[str, str] | None = None
     match extension:
+        case MetadataPointer() | TokenMetadata():
+            pass  # what nearly every coin has, so it is looked for first
         case TransferFeeConfig(config_authority=authority, older=older, newer=newer):
             if authority is not None or older.bps or newer.bps:
                 told = f"a transfer withholds {older.bps} bps, {newer.bps} from epoch {newer.epoch} on"

@@ -102,10 +102,11 @@ class RoundTripProbe(Struct, frozen=True, kw_only=True):
         buy_index: The position of the buy among the instructions. A failure before it is the probe's, not the pool's.
         sell_index: The position of the sell.
         deposits: Further accounts that the transaction opens for the trader and at its expense (pump.fun: the user
-            volume accumulator). What lies there afterwards is a deposit, not a loss. They must not exist before: a fresh
-            trader's cannot. `token_account` counts as one without being named.
-        known_costs: Lamports the venue takes beside the trade, by our own calculation (pump.fun: filling an empty
-            creator vault up to its rent). A trap can hide this much at most; 0 counts everything as loss.
+            volume accumulator). What lies there afterwards is a deposit, not a loss. They must not exist before: a
+            fresh trader's cannot. `token_account` counts as one without being named.
+        known_costs: Lamports the venue takes beside the trade, by our own calculation. A trap can hide this much, so
+            better let the paying wallet meet such a cost in the preparation and leave this at 0 (pump.fun: fill the
+            creator's vault up to its rent, else a first buyer has to). 0 counts everything as loss.
         network_fee: What the *trader* pays for the transaction: 0 where another wallet pays.
     """
 

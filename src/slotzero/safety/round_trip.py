@@ -185,7 +185,8 @@ def _judge_loss(accounts: Sequence[AccountView | None], probe: RoundTripProbe, m
     if loss < -probe.known_costs:
         told = f"the trader held {-loss} lamports more after the round trip; its balance before was not as assumed"
         return _evidence("UNSURE", "round_trip_gain", told)
-    loss_bps = max(0, -(-loss * BPS // probe.quoted_total))
+    loss = max(0, loss)
+    loss_bps = -(-loss * BPS // probe.quoted_total)
     told = f"the round trip lost {loss} of {probe.quoted_total} lamports ({loss_bps} bps; accepted: {max_loss_bps})"
     if loss_bps > max_loss_bps:
         return _evidence("DENY", "round_trip_loss", told)

@@ -336,7 +336,7 @@ def extension_name(kind: int) -> str:
 
 
 def parse_mint(data: bytes, owner: Pubkey) -> Mint:
-    """Parse a mint. *Pure.* About 3 us with pump.fun's two extensions.
+    """Parse a mint. *Pure.* About 10 us with the two extensions of a pump.fun coin.
 
     Args:
         data: The account's bytes.
@@ -447,7 +447,7 @@ def _find(extensions: tuple[Extension, ...], wanted: type[E]) -> E | None:
 def _extensions(data: bytes, base: int, kind: AccountKind) -> tuple[Extension, ...]:
     if len(data) == base:
         return ()
-    if any(data[base:ACCOUNT_LENGTH]):
+    if data.count(0, base, ACCOUNT_LENGTH) != ACCOUNT_LENGTH - base:
         raise MalformedError(f"bytes {base} to {ACCOUNT_LENGTH} must be zero padding, they were not")
     if data[ACCOUNT_LENGTH] != kind:
         raise MalformedError(f"byte {ACCOUNT_LENGTH} must be {kind.value} ({kind.name}), it was {data[ACCOUNT_LENGTH]}")

@@ -4,6 +4,7 @@ import secrets
 
 from msgspec import Struct
 from solders.hash import Hash
+from solders.instruction import Instruction
 from solders.pubkey import Pubkey
 from solders.system_program import TransferParams, transfer
 
@@ -41,11 +42,17 @@ def round_trip_probe(market: Market, payer: Pubkey, plan: BuyPlan, *, rent: Rent
     """
     trader = Pubkey.from_bytes(secrets.token_bytes(32))
     there = market.for_wallet(trader)
+
+    def pay(to: Pubkey, lamports: int) -> Instruction:
+        return transfer(TransferParams(from_pubkey=payer, to_pubkey=to, lamports=lamports))
+
     funding = Lamports(_COST_LIMIT_FACTOR * plan.limit_lamports + rent.first_trade_lamports)
     budget = compute_budget(ComputeUnits(MAX_COMPUTE_UNITS), MicroLamportsPerCu(0))
     instructions = [
         *budget,
-        transfer(TransferParams(from_pubkey=payer, to_pubkey=trader, lamports=funding)),
+        # Filled here, an empty vault costs the trader nothing: its loss is the trade's alone, whoever came before.
+        *(pay(account, rent.empty_account_lamports) for account in there.topped_up),
+        pay(trader, funding),
         *there.buy(plan.tokens, Lamports(_COST_LIMIT_FACTOR * plan.limit_lamports)),
     ]
     buy_index = len(instructions) - 1
@@ -60,5 +67,4 @@ def round_trip_probe(market: Market, payer: Pubkey, plan: BuyPlan, *, rent: Rent
         buy_index=buy_index,
         sell_index=buy_index + 1,
         deposits=there.deposits,
-        known_costs=rent.empty_account_lamports,  # a first buyer may have to fill the creator's vault
     )

@@ -51,6 +51,11 @@ class Market(Protocol):
         """Accounts a first trade opens for the wallet beside its token account: their rent is a deposit, no cost."""
         ...
 
+    @property
+    def topped_up(self) -> tuple[Pubkey, ...]:
+        """Accounts of others that a trade fills up to their rent if they are empty, at the trader's expense."""
+        ...
+
     def for_wallet(self, user: Pubkey) -> "Market":
         """Return the same pool for another wallet."""
         ...

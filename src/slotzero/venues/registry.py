@@ -8,7 +8,9 @@ from solders.pubkey import Pubkey
 
 from slotzero.units import Lamports, TokenAmount
 from slotzero.venues import pumpfun
+from slotzero.venues.market import Trader
 from slotzero.venues.pumpfun.events import CREATE_DISCRIMINATOR, TRADE_DISCRIMINATOR
+from slotzero.venues.pumpfun.trader import PumpfunTrader
 from slotzero.venues.records import Reserves
 
 __all__ = ["PUMPFUN", "VENUES", "Creation", "Trade", "Venue"]
@@ -80,6 +82,7 @@ class Venue(Struct, frozen=True, kw_only=True):
         decode_creation: Reads a creation event from its bytes; raises MalformedError.
         decode_trade: Reads a trade event from its bytes; raises MalformedError.
         pool_address: Derives a pool's account from its mint.
+        trader: Makes what trades its pools for a wallet.
     """
 
     name: str
@@ -91,6 +94,7 @@ class Venue(Struct, frozen=True, kw_only=True):
     decode_creation: Callable[[bytes], Creation]
     decode_trade: Callable[[bytes], Trade]
     pool_address: Callable[[Pubkey], Pubkey]
+    trader: Callable[[Pubkey], Trader]
 
 
 PUMPFUN: Final = Venue(
@@ -101,8 +105,9 @@ PUMPFUN: Final = Venue(
     trade_event=TRADE_DISCRIMINATOR,
     creation_logs=frozenset({"Program log: Instruction: Create", "Program log: Instruction: CreateV2"}),
     decode_creation=pumpfun.decode_create,
-    decode_trade=pumpfun.decode_trade,
+    decode_trade=pumpfun.decode_trade_summary,
     pool_address=pumpfun.curve_address,
+    trader=PumpfunTrader,
 )
 
 VENUES: Final = {venue.name: venue for venue in (PUMPFUN,)}

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 from solders.pubkey import Pubkey
-from token_lab import key
 
 from slotzero.errors import MalformedError
 from slotzero.solana.addresses import SYSTEM_PROGRAM, TOKEN_2022_PROGRAM, TOKEN_PROGRAM, WSOL_MINT
@@ -30,6 +29,7 @@ from slotzero.solana.token import (
     parse_token_account,
 )
 from slotzero.units import TokenAmount
+from token_lab import key
 
 A, B = key(1), key(2)
 NOBODY = bytes(32)

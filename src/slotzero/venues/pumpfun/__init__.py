@@ -25,10 +25,12 @@ from slotzero.venues.pumpfun.events import (
     CompleteEvent,
     CreateEvent,
     TradeEvent,
+    TradeSummary,
     decode_complete,
     decode_create,
     decode_event,
     decode_trade,
+    decode_trade_summary,
 )
 from slotzero.venues.pumpfun.instructions import (
     TradeAccounts,
@@ -70,6 +72,7 @@ __all__ = [
     "Global",
     "TradeAccounts",
     "TradeEvent",
+    "TradeSummary",
     "WalletAccounts",
     "buy",
     "buy_exact_sol_in",
@@ -86,6 +89,7 @@ __all__ = [
     "decode_fee_config",
     "decode_global",
     "decode_trade",
+    "decode_trade_summary",
     "error_name",
     "fee_rates",
     "fee_recipients",

@@ -25,17 +25,19 @@ __all__ = [
     "CompleteEvent",
     "CreateEvent",
     "TradeEvent",
+    "TradeSummary",
     "decode_complete",
     "decode_create",
     "decode_event",
     "decode_trade",
+    "decode_trade_summary",
 ]
 
 CREATE_DISCRIMINATOR: Final = bytes.fromhex("1b72a94ddeeb6376")
 TRADE_DISCRIMINATOR: Final = bytes.fromhex("bddb7fd34ee661ee")
 COMPLETE_DISCRIMINATOR: Final = bytes.fromhex("5f72619cd42e9808")
 
-_DISCRIMINATOR: Final = 8
+_U32: Final = struct.Struct("<I")
 _ZERO_KEY: Final = bytes(32)
 
 # Behind the three strings: mint, curve, user | creator, timestamp, virtual token, virtual sol, real token, supply |
@@ -140,6 +142,17 @@ class TradeEvent(Struct, frozen=True, kw_only=True):
     creator_fee_unclaimed: Lamports
 
 
+class TradeSummary(Struct, frozen=True, kw_only=True):
+    """What of a trade moves the price: the first fields of `TradeEvent`."""
+
+    mint: Pubkey
+    user: Pubkey
+    is_buy: bool
+    tokens: TokenAmount
+    quote_amount: Lamports
+    reserves: Reserves
+
+
 class CompleteEvent(Struct, frozen=True, kw_only=True):
     """A curve has no token left to buy; it follows the trade that took the last one."""
 
@@ -156,7 +169,7 @@ def decode_event(payload: bytes) -> CreateEvent | TradeEvent | CompleteEvent | N
     Raises:
         MalformedError: The body ends inside a field, or a name is no UTF-8.
     """
-    discriminator = payload[:_DISCRIMINATOR]
+    discriminator = payload[:8]
     if discriminator == TRADE_DISCRIMINATOR:
         return decode_trade(payload)
     if discriminator == CREATE_DISCRIMINATOR:
@@ -174,9 +187,15 @@ def decode_create(payload: bytes) -> CreateEvent:
     """
     if payload[:8] != CREATE_DISCRIMINATOR:
         raise MalformedError(f"a CreateEvent begins with {CREATE_DISCRIMINATOR.hex()}, this with {payload[:8].hex()!r}")
-    name, at = _string(payload, _DISCRIMINATOR)
-    symbol, at = _string(payload, at)
-    uri, at = _string(payload, at)
+    try:
+        symbol_at = 12 + _U32.unpack_from(payload, 8)[0]
+        uri_at = symbol_at + 4 + _U32.unpack_from(payload, symbol_at)[0]
+        at = uri_at + 4 + _U32.unpack_from(payload, uri_at)[0]
+        name = payload[12:symbol_at].decode()
+        symbol = payload[symbol_at + 4 : uri_at].decode()
+        uri = payload[uri_at + 4 : at].decode()
+    except (struct.error, UnicodeDecodeError) as error:
+        raise MalformedError(f"the strings of a CreateEvent cannot be read: {error}") from error
     rest = len(payload) - at
     if rest < _CREATE.size:
         if rest not in _CREATE_ENDS:
@@ -283,6 +302,42 @@ def decode_trade(payload: bytes) -> TradeEvent:
         holder_rewards_bps=rewards_bps,
         holder_rewards=rewards,
         creator_fee_unclaimed=unclaimed,
+    )
+
+
+def decode_trade_summary(payload: bytes) -> TradeSummary:
+    """Decode of a TradeEvent what moves the price, in a third of the time. *Pure.* *Hot path.*
+
+    On a coin priced in SOL the tail behind the reserves is not looked at.
+
+    Raises:
+        MalformedError: It is another event, or its body ends inside a field that was looked at.
+    """
+    if payload[:8] != TRADE_DISCRIMINATOR or len(payload) < _TRADE.size:
+        return _summary(decode_trade(payload))  # which says what is wrong
+    mint, sol, tokens, is_buy, user, _, virtual_sol, virtual_token, real_sol, real_token = _TRADE.unpack_from(payload)
+    if not virtual_sol:  # priced in another token: its amounts stand in the tail
+        return _summary(decode_trade(payload))
+    return TradeSummary(
+        mint=Pubkey.from_bytes(mint),
+        user=Pubkey.from_bytes(user),
+        is_buy=is_buy,
+        tokens=tokens,
+        quote_amount=sol,
+        reserves=Reserves(
+            virtual_token=virtual_token, virtual_quote=virtual_sol, real_token=real_token, real_quote=real_sol
+        ),
+    )
+
+
+def _summary(event: TradeEvent) -> TradeSummary:
+    return TradeSummary(
+        mint=event.mint,
+        user=event.user,
+        is_buy=event.is_buy,
+        tokens=event.tokens,
+        quote_amount=event.quote_amount,
+        reserves=event.reserves,
     )
 
 

@@ -63,6 +63,11 @@ class PumpfunMarket:
         """The wallet's volume accumulator."""
         return (self._accounts.volume_accumulator,)
 
+    @property
+    def topped_up(self) -> tuple[Pubkey, ...]:
+        """The creator's vault."""
+        return (self._accounts.creator_vault,)
+
     def for_wallet(self, user: Pubkey) -> "PumpfunMarket":
         """Return the same coin for another wallet (two derivations more)."""
         accounts = msgspec.structs.replace(

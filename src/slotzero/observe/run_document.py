@@ -1,0 +1,134 @@
+"""A run as a document: what `slotzero run --json` prints.
+
+The keys named in the command-line contract are fixed; others may be added, never removed.
+"""
+
+import platform
+import sys
+from collections.abc import Iterable
+from importlib.metadata import PackageNotFoundError, version
+from typing import Final
+
+from slotzero import __version__
+from slotzero.clock import as_ms
+from slotzero.engine import EngineReport
+from slotzero.perf.stats import Percentiles, percentiles
+from slotzero.trace import Component
+from slotzero.trading.journal import PositionRecord
+from slotzero.units import DurationNs
+from slotzero.workloads.localnet_run import LocalnetRun
+
+__all__ = ["SCHEMA", "latencies", "run_document"]
+
+SCHEMA: Final = "slotzero.run/1"
+_LIBRARIES: Final = ("solders", "uvloop", "picows", "aiohttp", "msgspec", "PyNaCl")
+
+
+def latencies(report: EngineReport) -> dict[Component, tuple[Percentiles, Percentiles | None]]:
+    """Return whole and own time in milliseconds of each component the run went through. *Pure.*
+
+    Own time is None where it is not told apart (the honeypot's layers run beside the snipe's line).
+    """
+    result: dict[Component, tuple[Percentiles, Percentiles | None]] = {}
+    for component in Component:
+        spans = [span for span in report.spans if span.component is component]
+        whole = _ms(span.total_ns for span in spans)
+        own = _ms(span.own_ns for span in spans if span.own_ns is not None)
+        if component is Component.POSITION_MONITOR:
+            whole = own = _ms(report.revaluations)
+        if whole is not None:
+            result[component] = (whole, own)
+    return result
+
+
+def run_document(run: LocalnetRun) -> dict[str, object]:
+    """Return the document of a finished run, ready to be encoded as JSON. *Pure.*"""
+    report = run.report
+    figures = latencies(report)
+    return {
+        "schema": SCHEMA,
+        "environment": _environment(run),
+        "snipes": {
+            "detected": report.detected,
+            "rejected": report.rejected,
+            "bought": report.bought,
+            "closed": report.closed,
+            "failed": sum(report.failed.values()),
+            "failures": report.failed,
+            "recovered": report.recovered,
+        },
+        "refusals": [
+            {"mint": str(item.pool.mint), "symbol": item.pool.symbol, "reason": item.reason, "detail": item.detail}
+            for item in report.refusals
+        ],
+        "positions": [_position(position) for position in report.positions],
+        "latency_ms": {component.value: _figures(whole) for component, (whole, _) in figures.items()},
+        "own_ms": {component.value: _figures(own) for component, (_, own) in figures.items() if own is not None},
+        "wallet": {
+            "address": str(report.wallet),
+            "start_lamports": run.start_lamports,
+            "end_lamports": run.end_lamports,
+            "change_lamports": run.end_lamports - run.start_lamports,
+            "journal_lamports": run.journal_lamports,
+        },
+        "rpc_calls": report.rpc_calls,
+        "feed": {
+            "frames": report.detector.frames,
+            "examined": report.detector.prefiltered,
+            "dropped": report.detector.dropped,
+        },
+        "journal": str(run.journal),
+        "invariants": {
+            "double_buys": report.double_buys,
+            "lost_intents": report.lost_intents,
+            "unknown_open": report.unknown_open,
+            "unexplained_lamports": run.unexplained_lamports,
+        },
+    }
+
+
+def _environment(run: LocalnetRun) -> dict[str, object]:
+    libraries = {}
+    for name in _LIBRARIES:
+        try:
+            libraries[name] = version(name)
+        except PackageNotFoundError:
+            libraries[name] = "unknown"
+    return {
+        "slotzero": __version__,
+        "python": sys.version.split()[0],
+        "platform": platform.platform(),
+        "libraries": libraries,
+        "cluster": "localnet",
+        "genesis": run.genesis,
+        "slot_ms": run.slot_ms,
+        "seed": run.seed,
+        "duration_s": round(as_ms(run.duration_ns) / 1000, 3),
+    }
+
+
+def _position(position: PositionRecord) -> dict[str, object]:
+    return {
+        "id": position.id,
+        "mint": str(position.pool.mint),
+        "symbol": position.pool.symbol,
+        "venue": position.pool.venue,
+        "state": position.state,
+        "reason": position.reason,
+        "tokens": position.tokens,
+        "quoted_lamports": position.quoted_lamports,
+        "pnl_lamports": position.pnl_lamports,
+    }
+
+
+def _ms(durations: Iterable[DurationNs]) -> Percentiles | None:
+    return percentiles(as_ms(duration) for duration in durations)
+
+
+def _figures(value: Percentiles) -> dict[str, float]:
+    return {
+        "p50": round(value.p50, 4),
+        "p95": round(value.p95, 4),
+        "p99": round(value.p99, 4),
+        "count": value.count,
+    }

@@ -1,0 +1,148 @@
+"""One run in front of a person: the event loop, Ctrl-C, the live table, the result."""
+
+import asyncio
+import contextlib
+import gc
+import logging
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, TextIO
+
+import msgspec
+import uvloop
+from rich.console import Console
+from rich.live import Live
+from rich.logging import RichHandler
+
+from slotzero.config import Settings, load
+from slotzero.engine import Engine
+from slotzero.errors import SlotzeroError
+from slotzero.observe.console import live_view, print_summary
+from slotzero.observe.run_document import run_document
+from slotzero.workloads.localnet_run import LocalnetRun, snipe_on_localnet
+
+__all__ = ["run_session"]
+
+_REDRAW_S: Final = 0.25
+
+
+def run_session(
+    *,
+    config: Path | None,
+    until_closed: int | None,
+    for_s: float | None,
+    seed: int | None,
+    as_json: bool,
+    stdout: TextIO,
+) -> bool:
+    """Run the sniper until it is done and show what it did. Returns whether it was interrupted.
+
+    Args:
+        config: The configuration's file, or None for the defaults.
+        until_closed: End when so many positions have been closed.
+        for_s: End after so many seconds.
+        seed: Takes the place of the configured one, or None.
+        as_json: Print the document instead of tables.
+        stdout: Where the result goes; everything else goes to stderr.
+
+    Raises:
+        SlotzeroError: What went wrong.
+    """
+    settings = _with_seed(load(config), seed)
+    session = _Session(until_closed, for_s, shows_table=not as_json and sys.stderr.isatty())
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        run = runner.run(session.run(settings))
+    if run is not None:
+        if as_json:
+            stdout.write(msgspec.json.encode(run_document(run)).decode() + "\n")
+        else:
+            print_summary(Console(file=stdout), run)
+    return session.was_interrupted
+
+
+class _Session:
+    def __init__(self, until_closed: int | None, for_s: float | None, *, shows_table: bool) -> None:
+        self._until_closed = until_closed
+        self._for_s = for_s
+        self._console = Console(stderr=True)
+        self._shows_table = shows_table
+        self._engine: Engine | None = None
+        self._main: asyncio.Task[LocalnetRun] | None = None
+        self.was_interrupted = False
+
+    async def run(self, settings: Settings) -> LocalnetRun | None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._on_signal)
+        _configure_logging(self._console)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                self._main = tasks.create_task(self._snipe(settings), name="run")
+                drawing = tasks.create_task(self._draw(), name="table") if self._shows_table else None
+                with contextlib.suppress(asyncio.CancelledError):
+                    await self._main
+                if drawing is not None:
+                    drawing.cancel()
+        except BaseExceptionGroup as group:
+            raise _first_fault(group) from group
+        return None if self._main.cancelled() else self._main.result()
+
+    async def _snipe(self, settings: Settings) -> LocalnetRun:
+        # What start-up has allocated lives as long as the process: no reason to look at it in every collection.
+        gc.collect()
+        gc.freeze()
+        return await snipe_on_localnet(
+            settings, until_closed=self._until_closed, for_s=self._for_s, on_engine=self._on_engine
+        )
+
+    def _on_engine(self, engine: Engine) -> None:
+        self._engine = engine
+        if self.was_interrupted:
+            engine.stop()
+
+    def _on_signal(self) -> None:
+        """First: end in order. Second, or before there is an engine: end at once."""
+        if self.was_interrupted or self._engine is None:
+            assert self._main is not None
+            self._main.cancel()
+        elif not self._shows_table:
+            self._console.print("ending: selling what is held; Ctrl-C again ends at once")
+        self.was_interrupted = True
+        if self._engine is not None:
+            self._engine.stop()
+
+    async def _draw(self) -> None:
+        with Live(console=self._console, transient=True, auto_refresh=False) as live:
+            while True:
+                if self._engine is not None and self._engine.has_started:
+                    live.update(live_view(self._engine.report()), refresh=True)
+                await asyncio.sleep(_REDRAW_S)
+
+
+def _with_seed(settings: Settings, seed: int | None) -> Settings:
+    if seed is None:
+        return settings
+    return msgspec.structs.replace(settings, localnet=msgspec.structs.replace(settings.localnet, seed=seed))
+
+
+def _configure_logging(console: Console) -> None:
+    handler = RichHandler(console=console, show_path=False, show_time=False)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler], force=True)
+
+
+def _first_fault(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return the operating fault inside a group, or the group itself when it holds a bug."""
+    leaves = list(_leaves(group))
+    faults = [leaf for leaf in leaves if isinstance(leaf, SlotzeroError)]
+    bugs = [leaf for leaf in leaves if not isinstance(leaf, SlotzeroError | asyncio.CancelledError)]
+    return faults[0] if faults and not bugs else group
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    for inner in group.exceptions:
+        if isinstance(inner, BaseExceptionGroup):
+            yield from _leaves(inner)
+        else:
+            yield inner

@@ -1,0 +1,169 @@
+"""The sniper on an embedded chain: start the chain or join a running one, fund a wallet of its own, run the engine.
+
+The wallet's key is derived from the chain's genesis hash, so it is worthless anywhere else and a restarted bot finds
+it again. A chain is joined only at a loopback address and only when it says it is a slotzero localnet: nothing here
+signs for another cluster.
+"""
+
+import asyncio
+import hashlib
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+from msgspec import Struct
+
+from slotzero.clock import Clock, SystemClock, add_ms, elapsed_ns, is_due
+from slotzero.config import Settings
+from slotzero.engine import Engine, EngineReport
+from slotzero.errors import LocalnetError, UsageError
+from slotzero.localnet.process import running_localnet
+from slotzero.secret import Secret, redacted_url
+from slotzero.solana.rpc import RpcClient
+from slotzero.solana.transaction import Signer
+from slotzero.trading.journal import Journal
+from slotzero.units import LAMPORTS_PER_SOL, DurationNs, Lamports, LamportsDelta
+from slotzero.venues.registry import VENUES
+
+__all__ = ["LocalnetRun", "journal_path", "localnet_signer", "snipe_on_localnet"]
+
+_FUNDING: Final = Lamports(100 * LAMPORTS_PER_SOL)
+_FUNDED_WITHIN_MS: Final = 10_000
+_LOOK_EVERY_MS: Final = 10
+
+
+class LocalnetRun(Struct, frozen=True, kw_only=True):
+    """What a run did, and what the chain says the wallet gained.
+
+    Attributes:
+        start_lamports: The wallet's balance before the first order of this run.
+        end_lamports: Its balance at the end, read from the chain.
+        journal_lamports: The sum of the balance changes this run wrote into the journal.
+    """
+
+    report: EngineReport
+    genesis: str
+    journal: Path
+    slot_ms: int | None
+    seed: int
+    duration_ns: DurationNs
+    start_lamports: Lamports
+    end_lamports: Lamports
+    journal_lamports: LamportsDelta
+
+    @property
+    def unexplained_lamports(self) -> LamportsDelta:
+        """What the wallet's balance changed by beyond what the journal says: 0, or something is wrong."""
+        return LamportsDelta(self.end_lamports - self.start_lamports - self.journal_lamports)
+
+
+class _Chain(Struct, frozen=True, kw_only=True):
+    rpc: str
+    ws: str
+    slot_ms: int | None
+
+
+def localnet_signer(genesis: str) -> Signer:
+    """Return the wallet of the chain with this genesis hash. *Pure.*"""
+    return Signer(Secret(hashlib.sha256(b"slotzero localnet wallet " + genesis.encode()).digest()))
+
+
+def journal_path(configured: str, genesis: str) -> Path:
+    """Return the journal's file: the configured one, else one for each chain in the user's state folder."""
+    if configured:
+        return Path(configured).expanduser()
+    state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
+    return Path(state).expanduser() / "slotzero" / "localnet" / genesis[:16] / "journal.sqlite3"
+
+
+async def snipe_on_localnet(
+    settings: Settings,
+    *,
+    until_closed: int | None = None,
+    for_s: float | None = None,
+    on_engine: Callable[[Engine], None] | None = None,
+) -> LocalnetRun:
+    """Run the sniper on an embedded chain until it has done what was asked. *Does I/O.*
+
+    Args:
+        settings: The configuration; `cluster.rpc_url` = "" starts a chain and ends it with the run.
+        until_closed: Stop when so many positions have been closed.
+        for_s: Stop after so many seconds.
+        on_engine: Called with the engine before it runs, to stop it or to look inside.
+
+    Raises:
+        SlotzeroError: What went wrong, possibly inside an ExceptionGroup.
+    """
+    clock = SystemClock()
+    async with _chain(settings) as chain, RpcClient(chain.rpc) as rpc:
+        genesis = await _genesis_of_a_localnet(rpc)
+        signer = localnet_signer(genesis)
+        path = journal_path(settings.journal.path, genesis)
+        async with Journal(path, genesis, clock=clock) as journal:
+            await _fund(rpc, signer, settings, clock)
+            engine = Engine(
+                settings,
+                rpc=rpc,
+                ws_url=chain.ws,
+                journal=journal,
+                signer=signer,
+                venues=tuple(VENUES.values()),
+                clock=clock,
+            )
+            if on_engine is not None:
+                on_engine(engine)
+            before = sum(intent.lamports_delta for intent in journal.state.intents.values())
+            start, began = await rpc.get_balance(signer.pubkey, "processed"), clock.mono_ns()
+            report = await engine.run(until_closed=until_closed, for_s=for_s)
+            return LocalnetRun(
+                report=report,
+                genesis=genesis,
+                journal=path,
+                slot_ms=chain.slot_ms,
+                seed=settings.localnet.seed,
+                duration_ns=elapsed_ns(began, clock.mono_ns()),
+                start_lamports=start,
+                end_lamports=await rpc.get_balance(signer.pubkey, "processed"),
+                journal_lamports=LamportsDelta(report.journal_lamports - before),
+            )
+
+
+@asynccontextmanager
+async def _chain(settings: Settings) -> AsyncIterator[_Chain]:
+    if settings.cluster.rpc_url:
+        yield _Chain(rpc=settings.cluster.rpc_url, ws=settings.cluster.ws_url, slot_ms=None)
+        return
+    localnet = settings.localnet
+    arguments = (
+        *("--launches-per-s", str(localnet.launches_per_s)),
+        *("--trap-percent", str(localnet.trap_percent)),
+        *("--rivals-per-coin", str(localnet.rivals_per_coin)),
+    )
+    async with running_localnet(slot_ms=localnet.slot_ms, seed=localnet.seed, arguments=arguments) as endpoints:
+        yield _Chain(rpc=endpoints.rpc, ws=endpoints.ws, slot_ms=localnet.slot_ms)
+
+
+async def _genesis_of_a_localnet(rpc: RpcClient) -> str:
+    version = await rpc.get_version()
+    if "slotzero-localnet" not in version:
+        raise UsageError(
+            f"{redacted_url(rpc.endpoint)} is no slotzero localnet, and nothing is signed for another cluster; "
+            "start one with `slotzero localnet`, or leave [cluster] rpc_url empty"
+        )
+    return await rpc.get_genesis_hash()
+
+
+async def _fund(rpc: RpcClient, signer: Signer, settings: Settings, clock: Clock) -> None:
+    """Ask the faucet for money when the wallet cannot pay for what it may buy."""
+    need = settings.trade.buy_lamports * (settings.trade.max_open_positions + 1)
+    if await rpc.get_balance(signer.pubkey, "processed") > need:
+        return
+    amount = Lamports(max(_FUNDING, 2 * need))
+    await rpc.request_airdrop(signer.pubkey, amount)
+    deadline = add_ms(clock.mono_ns(), _FUNDED_WITHIN_MS)
+    while await rpc.get_balance(signer.pubkey, "processed") < amount:
+        if is_due(deadline, clock.mono_ns()):
+            raise LocalnetError("the embedded chain's faucet did not fund the wallet")
+        await asyncio.sleep(_LOOK_EVERY_MS / 1000)
