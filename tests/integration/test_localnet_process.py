@@ -18,8 +18,8 @@ from solders.keypair import Keypair
 
 from slotzero.clock import mono_ns
 from slotzero.errors import LocalnetError
+from slotzero.localnet.endpoints import LocalnetEndpoints
 from slotzero.localnet.process import running_localnet
-from slotzero.localnet.server import LocalnetEndpoints
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -154,6 +154,11 @@ async def test_version_names_the_localnet_and_stats_count(
     version = await call(http, endpoints, "getVersion")
     assert isinstance(version, dict)
     assert set(version) == {"solana-core", "feature-set", "slotzero-localnet"}
+    latest = await call(http, endpoints, "getLatestBlockhash")
+    assert isinstance(latest, dict)
+    valid = await call(http, endpoints, "isBlockhashValid", latest["value"]["blockhash"])
+    assert isinstance(valid, dict)
+    assert valid["value"] is True
     before = await call(http, endpoints, "slotzero_stats")
     await call(http, endpoints, "requestAirdrop", str(Keypair().pubkey()), 10**15)
     after = await call(http, endpoints, "slotzero_stats")
@@ -262,7 +267,9 @@ async def test_port_in_use_is_one_sentence_and_exit_2(endpoints: LocalnetEndpoin
 
 
 async def test_unavailable_network_and_launcher_are_refused() -> None:
-    with pytest.raises(LocalnetError, match="--network regional is not available yet"):
+    with pytest.raises(
+        LocalnetError, match="^the embedded chain did not start: --network regional is not available yet"
+    ):
         async with running_localnet(arguments=("--network", "regional")):
             pass
 

@@ -29,8 +29,8 @@ from solders.system_program import TransferParams, transfer
 from solders.transaction import VersionedTransaction
 from solders.transaction_status import TransactionConfirmationStatus
 
+from slotzero.localnet.endpoints import LocalnetEndpoints
 from slotzero.localnet.process import running_localnet
-from slotzero.localnet.server import LocalnetEndpoints
 from slotzero.solana.addresses import SYSTEM_PROGRAM
 from slotzero.venues.pumpfun import accounts, instructions, quote
 from slotzero.venues.pumpfun.addresses import FEE_CONFIG, GLOBAL, PUMP_PROGRAM

@@ -170,6 +170,10 @@ class Detector:
         self._frames += 1
         self._drop(reason)
 
+    def pass_over(self) -> None:
+        """Count a document in which nothing was to be found."""
+        self._frames += 1
+
     def _on_candidate(self, frame: bytes, at: int, mono_frame: MonoNs) -> list[NewPool]:
         """Read a frame from its first creation on, which begins at `at`, without decoding its lines.
 

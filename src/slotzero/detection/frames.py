@@ -12,12 +12,15 @@ from msgspec import Struct
 from slotzero.errors import MalformedError
 from slotzero.units import MonoNs, Slot
 
-__all__ = ["DATA_PREFIX", "TRUNCATED_LINE", "Notification", "read_envelope", "read_notification"]
+__all__ = ["DATA_PREFIX", "TRUNCATED_LINE", "UNREADABLE", "Notification", "read_envelope", "read_notification"]
 
 DATA_PREFIX: Final = b'"Program data: '
 """How the array element of a data line begins in JSON text."""
-TRUNCATED_LINE: Final = b'"Log truncated"'
-"""The array element of a log that was cut. Inside a program's own message its first mark would be escaped."""
+TRUNCATED_LINE: Final = b',"Log truncated"'
+"""The array element of a log that was cut: never the first, and no program can print a bare quotation mark."""
+
+UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises for JSON it cannot read; the last for brackets nested a thousand deep."""
 
 _LOGS: Final = b'"logs":['
 
@@ -73,7 +76,7 @@ def read_notification(frame: bytes) -> Notification:
     """
     try:
         result = _DECODER.decode(frame).params.result
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise MalformedError(f"no log notification: {error}") from error
     return _notification(result)
 
@@ -95,7 +98,7 @@ def read_envelope(frame: bytes) -> tuple[Notification, int] | None:
         return None
     try:
         result = _DECODER.decode(frame[:begin] + frame[end:]).params.result
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         return None
     return _notification(result), begin
 

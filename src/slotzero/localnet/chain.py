@@ -28,6 +28,7 @@ from solders.transaction import VersionedTransaction
 from slotzero.clock import Clock, SystemClock, ms
 from slotzero.localnet import genesis
 from slotzero.localnet.commitments import Commitment, UndoLog, slot_at
+from slotzero.localnet.endpoints import DEFAULT_SLOT_MS
 from slotzero.localnet.events import AccountSet, AccountWrite, ChainEvent, Listener, SlotOpened, TransactionExecuted
 from slotzero.localnet.execution import AccountKeys, account_keys, parse_transaction, token_balances, version_of
 from slotzero.localnet.genesis import Genesis
@@ -47,8 +48,6 @@ __all__ = [
     "Submission",
 ]
 
-DEFAULT_SLOT_MS: Final = 200
-"""Mainnet's pace in late 2026."""
 PER_TRANSACTION: Final = 0
 """The value of `slot_ms` that opens a slot after each transaction instead of on a timer."""
 
@@ -456,6 +455,7 @@ class Chain:
         return self._genesis_unix_s + slot * DEFAULT_SLOT_MS // _MS_PER_S
 
     def _tell(self, event: ChainEvent) -> None:
+        assert not self._is_telling, "a listener may not write the chain"
         self._is_telling = True
         try:
             for listener in self._listeners:

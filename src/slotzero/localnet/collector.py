@@ -6,7 +6,8 @@ generation-2 pass over a chain with decoded records took 111-196 ms, and slots o
 * what exists after set-up (modules, genesis, the VM) is frozen: never looked at again;
 * automatic collection is off;
 * the owner of the slots runs a collection right after a slot has opened, the moment with the longest way to the next
-  deadline, every few slots. It is cheap because the history holds nothing the collector follows (see `history`).
+  deadline, every few slots. It is cheap because the history holds nothing the collector follows (see `history`):
+  3.3 ms at most with 20,000 transactions kept, at 2,600 a second; slots opened 0.3 ms late at p50, 8 ms at most.
 
 What is left to find are cycles of the HTTP server and of exceptions. The measured pauses are in `slotzero_stats`.
 """

@@ -15,8 +15,7 @@ from typing import IO, Final
 import msgspec
 
 from slotzero.errors import LocalnetError
-from slotzero.localnet.chain import DEFAULT_SLOT_MS
-from slotzero.localnet.server import LocalnetEndpoints
+from slotzero.localnet.endpoints import DEFAULT_SLOT_MS, LocalnetEndpoints
 
 __all__ = ["running_localnet"]
 
@@ -96,4 +95,4 @@ def _last_words(stderr: IO[bytes]) -> str:
     """Return the end of what the child said, on one line."""
     size = stderr.seek(0, 2)
     stderr.seek(max(0, size - _STDERR_TAIL_BYTES))
-    return " ".join(stderr.read().decode(errors="replace").split())
+    return " ".join(stderr.read().decode(errors="replace").split()).removeprefix("slotzero: ")

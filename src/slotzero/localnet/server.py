@@ -25,13 +25,14 @@ from slotzero.clock import Clock, SystemClock
 from slotzero.errors import LocalnetError, UsageError
 from slotzero.localnet.chain import Chain, ChainConfig
 from slotzero.localnet.collector import Collector
+from slotzero.localnet.endpoints import LocalnetEndpoints
 from slotzero.localnet.events import ChainEvent, SlotOpened
 from slotzero.localnet.node import Node
 from slotzero.localnet.pubsub import Outbox, Pubsub
 from slotzero.localnet.rpc import Rpc
 from slotzero.units import Slot
 
-__all__ = ["HOST", "Localnet", "LocalnetConfig", "LocalnetEndpoints", "Service", "SlotWaiters", "run", "serve"]
+__all__ = ["HOST", "Localnet", "LocalnetConfig", "Service", "SlotWaiters", "announcement", "run", "serve"]
 
 logger = logging.getLogger(__name__)
 
@@ -52,24 +53,6 @@ class LocalnetConfig(Struct, frozen=True, kw_only=True):
 
     port: int = DEFAULT_PORT
     chain: ChainConfig = ChainConfig()
-
-
-class LocalnetEndpoints(Struct, frozen=True, kw_only=True):
-    """Where a running chain is to be found: the first line `slotzero localnet` prints.
-
-    Attributes:
-        genesis: The genesis hash: the chain's name.
-        faucet: The account airdrops come from.
-    """
-
-    rpc: str
-    ws: str
-    port: int
-    pid: int
-    genesis: str
-    slot_ms: int
-    seed: int
-    faucet: str
 
 
 class SlotWaiters:

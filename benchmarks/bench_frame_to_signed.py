@@ -1,0 +1,143 @@
+"""From a feed's frame to the buy's signed bytes: the sniper's own time, beside its floor. No RPC call in between.
+
+The frames are those of real creations on the embedded chain's VM, each with a mint of its own (so that address
+derivations vary as they do in life). Measured is what the bot runs: the detector, the filters, the market's accounts,
+the plan, and the signature. The floor is what no such bot can do without: decode the event's base64, derive the four
+addresses that depend on the coin, and sign as many bytes.
+
+    python benchmarks/bench_frame_to_signed.py
+"""
+
+import gc
+import sys
+from base64 import b64decode
+
+import msgspec
+from nacl.bindings import crypto_sign, crypto_sign_seed_keypair
+from solders.keypair import Keypair
+from solders.message import MessageV0
+from solders.pubkey import Pubkey
+from solders.transaction import VersionedTransaction
+
+from environment import print_environment, print_row
+from slotzero.clock import mono_ns
+from slotzero.config import Settings
+from slotzero.detection.detector import Detector
+from slotzero.localnet.chain import Chain, ChainConfig, Landed
+from slotzero.secret import Secret
+from slotzero.solana.addresses import TOKEN_2022_PROGRAM, associated_token_address
+from slotzero.solana.transaction import RecentBlockhash, Signer, compute_budget, sign
+from slotzero.trading.filters import Filters, Refusal
+from slotzero.trading.plan import plan_buy
+from slotzero.units import BlockHeight, ComputeUnits, Lamports, MicroLamportsPerCu, MonoNs
+from slotzero.venues import pumpfun
+from slotzero.venues.pumpfun.addresses import FEE_CONFIG, GLOBAL, creator_vault_address, curve_v2_address
+from slotzero.venues.pumpfun.trader import PumpfunTrader
+from slotzero.venues.registry import PUMPFUN
+
+WARM_UP = 200
+SAMPLES = 2_000
+BLOCK = 50
+DATA = b'"Program data: G3KpTd7r'
+
+
+def main() -> None:
+    """Measure and print."""
+    chain = Chain(ChainConfig(seed=7, slot_ms=0))
+    frames = [frame_of_creation(chain, index) for index in range(WARM_UP + SAMPLES)]
+    signer = Signer(Secret(bytes(range(32))))
+    trader = PumpfunTrader(signer.pubkey)
+    accounts = [chain.account(key) for key in (GLOBAL, FEE_CONFIG)]
+    trader.configure([None if account is None else account.data for account in accounts])
+    settings, detector = Settings(), Detector([PUMPFUN])
+    filters = Filters(settings.filters)
+    blockhash = RecentBlockhash(hash=chain.block.blockhash, last_valid_block_height=BlockHeight(150))
+    price = settings.fees.unit_price_microlamports_per_cu
+
+    whole: list[int] = []
+    floor: list[int] = []
+    stages: dict[str, list[int]] = {"detect": [], "filter": [], "plan": [], "sign": []}
+    size = 0
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    for index, frame in enumerate(frames):
+        t0 = mono_ns()
+        (pool,) = detector.on_frame(frame, MonoNs(t0))
+        t1 = mono_ns()
+        assert filters.decide(pool) is None
+        t2 = mono_ns()
+        market = trader.market(pool)
+        plan = plan_buy(market, pool.reserves, settings.trade)
+        assert not isinstance(plan, Refusal)
+        t3 = mono_ns()
+        budget = compute_budget(settings.fees.buy_unit_limit, price)
+        signed = sign(signer, [*budget, *market.buy(plan.tokens, plan.limit_lamports)], blockhash)
+        t4 = mono_ns()
+        whole.append(t4 - t0)
+        for name, duration in zip(stages, (t1 - t0, t2 - t1, t3 - t2, t4 - t3), strict=True):
+            stages[name].append(duration)
+        size = len(signed.raw)
+        if (index + 1) % BLOCK == 0:  # the machine's mood changes within seconds: both meet the same
+            floor += floor_of(frames[index + 1 - BLOCK : index + 1], signer.pubkey, size)
+    gc.enable()
+
+    print_environment("frame -> signed bytes (own time, warm, garbage collection off)")
+    print(f"  frame {len(frames[-1])} bytes, transaction {size} bytes, RPC calls in between: 0")
+    print_row("frame -> signed bytes", whole[WARM_UP:])
+    for name, samples in stages.items():
+        print_row(f"  of it: {name}", samples[WARM_UP:])
+    print_row("floor: base64 + 4 address derivations + signature", floor[WARM_UP:])
+    sys.stdout.flush()
+
+
+def frame_of_creation(chain: Chain, index: int) -> bytes:
+    """Create a coin on the chain and return the notification its subscribers would get."""
+    creator, mint = funded_creator(chain), Keypair.from_seed(index.to_bytes(32, "little"))
+    create = pumpfun.create_v2(
+        user=creator.pubkey(),
+        mint=mint.pubkey(),
+        creator=creator.pubkey(),
+        name=f"Benchmark coin {index}",
+        symbol=f"B{index}",
+        uri="https://ipfs.io/ipfs/bafkreicpd6lbavzzuyvcvy33grrmyoaz52sldtlfyjm3fnojmxho737oqq",
+    )
+    instructions = [*compute_budget(ComputeUnits(300_000), MicroLamportsPerCu(1_000)), create]
+    message = MessageV0.try_compile(creator.pubkey(), instructions, [], chain.block.blockhash)
+    landed = chain.submit(bytes(VersionedTransaction(message, [creator, mint])))
+    assert isinstance(landed, Landed)
+    assert landed.record.err is None
+    value = {"signature": str(landed.record.signature), "err": None, "logs": landed.record.metadata.logs()}
+    context = {"slot": landed.record.slot, "monoNs": landed.record.mono_ns}
+    params = {"result": {"context": context, "value": value}, "subscription": 1}
+    return msgspec.json.encode({"jsonrpc": "2.0", "method": "logsNotification", "params": params})
+
+
+def funded_creator(chain: Chain) -> Keypair:
+    """Return the one creator, with money."""
+    creator = Keypair.from_seed(b"benchmark creator".ljust(32, b"."))
+    if chain.account(creator.pubkey()) is None:
+        chain.airdrop(creator.pubkey(), Lamports(10**14))
+    return creator
+
+
+def floor_of(frames: list[bytes], wallet: Pubkey, size: int) -> list[int]:
+    """Time what cannot be left out."""
+    _, secret = crypto_sign_seed_keypair(bytes(range(32)))
+    message, samples = bytes(size - 65), []
+    for frame in frames:
+        start = mono_ns()
+        at = frame.index(DATA) + len(DATA) - 8
+        event = b64decode(frame[at : frame.index(b'"', at)])
+        mint = Pubkey.from_bytes(event[-207:-175])
+        associated_token_address(wallet, mint, TOKEN_2022_PROGRAM)
+        associated_token_address(mint, mint, TOKEN_2022_PROGRAM)
+        creator_vault_address(mint)
+        curve_v2_address(mint)
+        crypto_sign(message, secret)
+        samples.append(mono_ns() - start)
+    return samples
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,28 @@
+"""Where a running chain is to be found. Light on purpose: a bot that starts a chain imports this, not the VM."""
+
+from typing import Final
+
+from msgspec import Struct
+
+__all__ = ["DEFAULT_SLOT_MS", "LocalnetEndpoints"]
+
+DEFAULT_SLOT_MS: Final = 200
+"""Mainnet's pace in late 2026."""
+
+
+class LocalnetEndpoints(Struct, frozen=True, kw_only=True):
+    """The first line `slotzero localnet` prints.
+
+    Attributes:
+        genesis: The genesis hash: the chain's name.
+        faucet: The account airdrops come from.
+    """
+
+    rpc: str
+    ws: str
+    port: int
+    pid: int
+    genesis: str
+    slot_ms: int
+    seed: int
+    faucet: str
