@@ -54,8 +54,8 @@ class BpfObject(Struct, frozen=True, kw_only=True):
     def pack(self) -> bytes:
         """The object's bytes."""
         strings, symbols = b"\0", b""
-        for name, info, section, value in self.symbols:
-            symbols += struct.pack("<IBBHQQ", len(strings) if name else 0, info, 0, section, value, 0)
+        for name, info, section_index, value in self.symbols:
+            symbols += struct.pack("<IBBHQQ", len(strings) if name else 0, info, 0, section_index, value, 0)
             strings += name.encode() + b"\0" if name else b""
         relocations = b"".join(struct.pack("<QQ", at, symbol << 32 | kind) for at, kind, symbol in self.relocations)
         sections = [
@@ -75,9 +75,11 @@ class BpfObject(Struct, frozen=True, kw_only=True):
             names += section.name.encode() + b"\0"
         sections[-1] = structs.replace(sections[-1], body=names)
         body, headers, at = b"", b"", 64
-        for section, name in zip(sections, name_at, strict=True):
+        for section, at_name in zip(sections, name_at, strict=True):
             size = len(section.body)
-            headers += struct.pack("<IIQQQQIIQQ", name, section.kind, 0, 0, at, size, section.link, section.info, 8, 0)
+            headers += struct.pack(
+                "<IIQQQQIIQQ", at_name, section.kind, 0, 0, at, size, section.link, section.info, 8, 0
+            )
             body += section.body
             at += size
         header = struct.pack(

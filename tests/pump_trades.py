@@ -8,13 +8,14 @@ from solders.pubkey import Pubkey
 
 from pump_v2 import buy_exact_quote_in_v2, buy_v2, sell_v2
 from pump_world import Coin, World, key
-from slotzero.solana.addresses import TOKEN_2022_PROGRAM
+from slotzero.solana.addresses import SYSTEM_PROGRAM
 from slotzero.venues.pumpfun import (
     TradeAccounts,
     buy,
     buy_exact_sol_in,
     create_associated_token_account,
     create_v2,
+    creator_vault_address,
     sell,
     trade_accounts,
     wallet_accounts,
@@ -87,9 +88,11 @@ def stage() -> Stage:
 
 
 def placed_stage(coin: Coin, *, held: int = 10**13) -> Stage:
-    """A coin placed from outside, its kind as `coin` says."""
+    """A coin placed from outside, its kind as `coin` says; its creator has earned before, except on a cashback coin."""
     world = empty_world()
     world.place(coin, {USER: held})
+    if not coin.is_cashback:
+        world.put(creator_vault_address(coin.creator), b"", SYSTEM_PROGRAM)
     recipients = world.genesis.reserved_fee_recipients if coin.is_mayhem else world.genesis.fee_recipients
     accounts = trade_accounts(
         wallet_accounts(USER),
@@ -97,7 +100,7 @@ def placed_stage(coin: Coin, *, held: int = 10**13) -> Stage:
         creator=coin.creator,
         fee_recipient=recipients[2],
         buyback_recipient=world.genesis.buyback_recipients[3],
-        token_program=coin.token_program or TOKEN_2022_PROGRAM,
+        token_program=coin.token_program,
         is_cashback=coin.is_cashback,
     )
     return Stage(world=world, accounts=accounts)

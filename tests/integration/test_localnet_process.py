@@ -268,7 +268,7 @@ async def test_port_in_use_is_one_sentence_and_exit_2(endpoints: LocalnetEndpoin
 
 async def test_unavailable_network_and_launcher_are_refused() -> None:
     with pytest.raises(
-        LocalnetError, match="^the embedded chain did not start: --network regional is not available yet"
+        LocalnetError, match=r"^the embedded chain did not start: --network regional is not available yet"
     ):
         async with running_localnet(arguments=("--network", "regional")):
             pass

@@ -7,7 +7,6 @@ import uvloop
 
 from slotzero.errors import LocalnetError
 from slotzero.localnet.chain import ChainConfig
-from slotzero.localnet.endpoints import LocalnetEndpoints
 from slotzero.localnet.process import running_localnet
 from slotzero.localnet.server import Localnet, LocalnetConfig, serve
 from slotzero.units import Slot
@@ -16,19 +15,18 @@ from slotzero.units import Slot
 async def test_service_sleeps_until_slots_and_ends_with_the_chain() -> None:
     stop = asyncio.Event()
     seen: list[int] = []
-    ready: list[LocalnetEndpoints] = []
+    ports: list[int] = []
 
     async def launcher(localnet: Localnet) -> None:
-        for slot in (3, 2, 6):
-            seen.append(await localnet.slots.wait_for(Slot(slot)))
+        seen.extend([await localnet.slots.wait_for(Slot(slot)) for slot in (3, 2, 6)])
         stop.set()
         await localnet.slots.wait_for(Slot(10**9))
 
     config = LocalnetConfig(port=0, chain=ChainConfig(slot_ms=5))
     async with asyncio.timeout(30):
-        await serve(config, on_ready=lambda net: ready.append(net.endpoints), stop=stop, services=[launcher])
+        await serve(config, on_ready=lambda net: ports.append(net.endpoints.port), stop=stop, services=[launcher])
     assert [at >= least for at, least in zip(seen, (3, 3, 6), strict=True)] == [True] * 3
-    assert ready[0].port > 0
+    assert ports[0] > 0
 
 
 async def test_failing_service_stops_the_chain() -> None:

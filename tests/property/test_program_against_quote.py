@@ -7,6 +7,7 @@ at the limit, and everything it moved is compared: event, curve, lamports of all
 
 import struct
 from collections import Counter
+from collections.abc import Callable
 
 import msgspec
 from hypothesis import HealthCheck, given, settings
@@ -53,11 +54,23 @@ VOLUME_ACCUMULATOR_SIZE = 137
 WALLETS = tuple(key(number) for number in (101, 102, 103))
 WALLET_LAMPORTS = 10**17
 MOST_SPENT = 2**36  # 69 SOL: most of a whole curve
+BUILDERS: dict[tuple[str, bool], Callable[[TradeAccounts, int, int], Instruction]] = {
+    ("buy", False): buy,
+    ("buy", True): buy_v2,
+    ("spend", False): buy_exact_sol_in,
+    ("spend", True): buy_exact_quote_in_v2,
+    ("sell", False): sell,
+    ("sell", True): sell_v2,
+}
+REFUSALS = {"buy": (6021, 6024), "spend": (6020,), "sell": (6003, 6023, 6024)}
+"""What the program answers where the quote says that a trade cannot be made."""
 MINT = key(201)
 CREATOR = key(202)
 
 # A buy or a sell of so many units, by a wallet, through one of the two instruction shapes.
-_amounts = st.tuples(st.integers(0, 49), st.integers(0, 2**49 - 1)).map(lambda drawn: (1 << drawn[0]) + (drawn[1] >> (49 - drawn[0])))
+_amounts = st.tuples(st.integers(0, 49), st.integers(0, 2**49 - 1)).map(
+    lambda drawn: (1 << drawn[0]) + (drawn[1] >> (49 - drawn[0]))
+)
 _moves = st.tuples(st.sampled_from(("buy", "spend", "sell", "sell all")), st.booleans(), st.integers(0, 2), _amounts)
 _bps = st.integers(0, 500)
 _rows = st.tuples(_bps, _bps)
@@ -67,8 +80,7 @@ class Trade(Struct, frozen=True, kw_only=True):
     """One trade both sides have to agree on.
 
     Attributes:
-        codes: What the program answers where the quote says that it cannot be made.
-        code_past_limit: What it answers one unit past the price limit.
+        code_past_limit: What the program answers one unit past the price limit.
     """
 
     side: str
@@ -78,16 +90,12 @@ class Trade(Struct, frozen=True, kw_only=True):
     past_limit: int
     is_v2: bool
     quote: BuyQuote | SellQuote | None
-    codes: tuple[int, ...]
     code_past_limit: int
 
     def at(self, limit: int) -> Instruction:
-        legacy, v2 = {
-            "buy": (buy, buy_v2),
-            "spend": (buy_exact_sol_in, buy_exact_quote_in_v2),
-            "sell": (sell, sell_v2),
-        }[self.side]
-        return v2(self.accounts, self.amount, limit) if self.is_v2 else legacy(self.accounts, self.amount, limit)
+        """The instruction with a price limit."""
+        build = BUILDERS[self.side, self.is_v2]
+        return build(self.accounts, self.amount, limit)
 
 
 def fee_config_account(flat: tuple[int, int], tiers: list[tuple[int, tuple[int, int]]]) -> bytes:
@@ -138,7 +146,9 @@ def coins(draw: st.DrawFn) -> Coin:
 
 
 def accounts_of(world: World, coin: Coin, wallet: Pubkey, choice: int) -> TradeAccounts:
-    fee_recipient, buyback_recipient = fee_recipients(decode_global(world.data(GLOBAL)), is_mayhem=coin.is_mayhem, choice=choice)
+    fee_recipient, buyback_recipient = fee_recipients(
+        decode_global(world.data(GLOBAL)), is_mayhem=coin.is_mayhem, choice=choice
+    )
     return trade_accounts(
         wallet_accounts(wallet),
         mint=coin.mint,
@@ -150,7 +160,9 @@ def accounts_of(world: World, coin: Coin, wallet: Pubkey, choice: int) -> TradeA
     )
 
 
-def planned(move: tuple[str, bool, int, int], accounts: TradeAccounts, state: Reserves, rates: FeeRates, held: int) -> Trade:
+def planned(
+    move: tuple[str, bool, int, int], accounts: TradeAccounts, state: Reserves, rates: FeeRates, held: int
+) -> Trade:
     """Ask the quote about one move."""
     side, is_v2, _wallet, amount = move
     available = {"buy": state.real_token, "spend": MOST_SPENT, "sell": held, "sell all": held}[side]
@@ -162,13 +174,13 @@ def planned(move: tuple[str, bool, int, int], accounts: TradeAccounts, state: Re
     match side:
         case "buy":
             quote = quote_buy(state, amount, rates)
-            limit, past_limit, code, codes = (quote.total if quote else 2**63), -1, 6002, (6021, 6024)
+            limit, past_limit, code = (quote.total if quote else 2**63), -1, 6002
         case "spend":
             quote = quote_buy_exact_in(state, amount, rates)
-            limit, past_limit, code, codes = (quote.tokens if quote else 0), 1, 6042, (6020,)
+            limit, past_limit, code = (quote.tokens if quote else 0), 1, 6042
         case _:
             quote = quote_sell(state, amount, rates) if amount <= held else None
-            limit, past_limit, code, codes = (quote.net if quote else 0), 1, 6003, (6003, 6023, 6024)
+            limit, past_limit, code = (quote.net if quote else 0), 1, 6003
     return Trade(
         side=side,
         accounts=accounts,
@@ -177,7 +189,6 @@ def planned(move: tuple[str, bool, int, int], accounts: TradeAccounts, state: Re
         past_limit=limit + past_limit,
         is_v2=is_v2,
         quote=quote,
-        codes=codes,
         code_past_limit=code,
     )
 
@@ -194,7 +205,9 @@ def expected_lamports(world: World, coin: Coin, trade: Trade, share: int, before
     moved[accounts.buyback_recipient] += share
     match quote:
         case BuyQuote():
-            top_up = 0 if coin.is_cashback else max(0, world.svm.rent_exempt_minimum(0) - before[accounts.creator_vault])
+            top_up = (
+                0 if coin.is_cashback else max(0, world.svm.rent_exempt_minimum(0) - before[accounts.creator_vault])
+            )
             is_first = before[accounts.volume_accumulator] == 0
             volume_rent = world.svm.rent_exempt_minimum(VOLUME_ACCUMULATOR_SIZE) if is_first else 0
             moved[accounts.user] -= quote.total + top_up + volume_rent
@@ -237,14 +250,18 @@ def trade_once(world: World, coin: Coin, config: FeeConfig, move: tuple[str, boo
         assert world.attempt(accounts.user, trade.at(trade.limit)) == 6005
         return "complete"
     if quote is None:
-        assert world.attempt(accounts.user, trade.at(trade.limit)) in trade.codes
+        assert world.attempt(accounts.user, trade.at(trade.limit)) in REFUSALS[trade.side]
         return "refused"
     creates_volume = world.lamports(accounts.volume_accumulator) == 0
     if coin.is_cashback and trade.side == "sell" and creates_volume:
         assert world.attempt(accounts.user, trade.at(trade.limit)) == 6073  # nothing to hold the cashback yet
         return "refused"
     vault = world.lamports(accounts.creator_vault)
-    if trade.side == "sell" and not coin.is_cashback and 0 < vault + quote.creator_fee < world.svm.rent_exempt_minimum(0):
+    if (
+        trade.side == "sell"
+        and not coin.is_cashback
+        and 0 < vault + quote.creator_fee < world.svm.rent_exempt_minimum(0)
+    ):
         # A small fee into an empty vault: the runtime's rule, after everything else went well.
         err = world.attempt(accounts.user, trade.at(trade.limit))
         assert isinstance(err, dict)
@@ -262,14 +279,14 @@ def trade_once(world: World, coin: Coin, config: FeeConfig, move: tuple[str, boo
     event = events(world.run(accounts.user, trade.at(trade.limit)))[0]
 
     if isinstance(quote, BuyQuote):
-        after, tokens = reserves_after_buy(state, quote.tokens, quote.cost), quote.tokens
+        after, gained = reserves_after_buy(state, quote.tokens, quote.cost), +quote.tokens
     else:
-        after, tokens = reserves_after_sell(state, quote.tokens, quote.out), -quote.tokens
+        after, gained = reserves_after_sell(state, quote.tokens, quote.out), -quote.tokens
     assert isinstance(event, TradeEvent)
     check_event(event, coin, trade, rates, after, share)
     assert world.curve(coin.mint).reserves == after
-    assert world.tokens(accounts.user_tokens) == held + tokens
-    assert world.tokens(accounts.curve_tokens) == curve_held - tokens
+    assert world.tokens(accounts.user_tokens) == held + gained
+    assert world.tokens(accounts.curve_tokens) == curve_held - gained
     moved = expected_lamports(world, coin, trade, share, before)
     assert {party: world.lamports(party) - before[party] for party in parties} == {p: moved[p] for p in parties}
     return trade.side + (" v2" if trade.is_v2 else "")
@@ -286,7 +303,10 @@ def test_program_and_quote_agree_over_ten_thousand_random_trades() -> None:
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
     )
     @given(
-        coin=coins(), config=fee_configs(), moves=st.lists(_moves, min_size=TRADES, max_size=TRADES), choice=st.integers(0, 99)
+        coin=coins(),
+        config=fee_configs(),
+        moves=st.lists(_moves, min_size=TRADES, max_size=TRADES),
+        choice=st.integers(0, 99),
     )
     def agree(coin: Coin, config: bytes, moves: list[tuple[str, bool, int, int]], choice: int) -> None:
         world = World()

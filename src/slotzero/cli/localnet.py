@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Final
 
 import typer
+from msgspec import structs
 
 from slotzero.errors import UsageError
 
@@ -32,7 +33,15 @@ def localnet(
     slot_ms: Annotated[
         int, typer.Option(min=0, max=60_000, help="A slot's length; 0 opens one after each transaction.")
     ] = 200,
-    launches_per_s: Annotated[float, typer.Option(min=0, help="Coins the launcher creates each second.")] = 0.0,
+    launches_per_s: Annotated[
+        float, typer.Option(min=0, max=1_000, help="Coins the launcher creates each second.")
+    ] = 0.0,
+    trap_percent: Annotated[
+        int | None, typer.Option(min=0, max=100, help="Share of them that are traps; 40 unless the mix says so.")
+    ] = None,
+    rivals_per_coin: Annotated[
+        int | None, typer.Option(min=0, max=50, help="Others who trade each coin; 3 unless the mix says so.")
+    ] = None,
     mix: Annotated[Path | None, typer.Option(help="What the launcher creates: a TOML file.")] = None,
     network: Annotated[Network, typer.Option(help="Delays and faults on the way to the chain.")] = Network.NONE,
     seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="What the genesis is derived from.")] = 7,
@@ -49,10 +58,12 @@ def localnet(
     """
     if network is not Network.NONE:
         raise UsageError(f"--network {network.value} is not available yet; use --network none")
-    if launches_per_s or mix is not None:
-        raise UsageError("the launcher (--launches-per-s, --mix) is not available yet")
+    if mix is not None and not launches_per_s:
+        raise UsageError("--mix says what is launched, and nothing is; add --launches-per-s 1")
     # Here, so that `slotzero --help` does not load a VM.
     from slotzero.localnet.chain import ChainConfig  # noqa: PLC0415
+    from slotzero.localnet.launcher import LauncherConfig, Mix, load_mix  # noqa: PLC0415
+    from slotzero.localnet.launcher.service import launcher_service  # noqa: PLC0415
     from slotzero.localnet.server import Localnet, LocalnetConfig, announcement, run  # noqa: PLC0415
 
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s")
@@ -64,6 +75,13 @@ def localnet(
         logger.info("the chain of seed %d is at %s, %s; Ctrl-C stops it", seed, running.endpoints.rpc, pace)
 
     config = LocalnetConfig(port=port, chain=ChainConfig(seed=seed, slot_ms=slot_ms, history=history))
-    ended_by = run(config, on_ready=announce, until_stdin_closes=until_stdin_closes)
+    launched = Mix() if mix is None else load_mix(mix)
+    if trap_percent is not None:
+        launched = structs.replace(launched, trap_percent=trap_percent)
+    if rivals_per_coin is not None:
+        launched = structs.replace(launched, rivals_per_coin=rivals_per_coin)
+    launcher = LauncherConfig(seed=seed, launches_per_s=launches_per_s, mix=launched)
+    services = [launcher_service(launcher)] if launches_per_s else []
+    ended_by = run(config, on_ready=announce, services=services, until_stdin_closes=until_stdin_closes)
     if ended_by is signal.SIGINT:
         raise typer.Exit(_INTERRUPTED)

@@ -8,6 +8,7 @@ import typer
 
 from slotzero.cli.config import config_app
 from slotzero.cli.localnet import localnet
+from slotzero.cli.replay import replay
 from slotzero.cli.run import run
 from slotzero.errors import SlotzeroError, UsageError
 
@@ -28,6 +29,7 @@ app = typer.Typer(
 
 app.command()(run)
 app.command()(localnet)
+app.command()(replay)
 app.add_typer(config_app, name="config")
 
 

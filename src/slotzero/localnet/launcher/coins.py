@@ -15,7 +15,7 @@ Everybody sells out when the script ends, so that money and rent go back to wher
 from collections.abc import Iterator
 from math import isqrt
 from random import Random
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, assert_never
 
 from msgspec import Struct
 
@@ -53,15 +53,15 @@ _CLIMB_END_MS: Final = (1_000, 4_000)
 _FLAT_MILLI: Final = 400
 _FALLING_MILLI: Final = 250
 
-_ADJECTIVES: Final = (
-    "Angry Based Bored Brave Chill Chubby Cosmic Crypto Dizzy Golden Grumpy Happy Hyper Lazy Lucky Magic Mini Neon "
-    "Rapid Retro Royal Sleepy Smol Solar Spicy Super Tiny Turbo Wild Zen"
-).split()
-_NOUNS: Final = (
-    "Ape Badger Bear Bonk Bull Camel Cat Corgi Crab Dog Duck Ferret Fox Frog Gecko Goat Hamster Hippo Koala Lemur "
-    "Llama Lobster Moose Moth Otter Owl Panda Parrot Penguin Pigeon Pug Raccoon Rat Seal Shark Sloth Squid Toad "
-    "Turtle Walrus Whale Wolf Wombat Yak"
-).split()
+_ADJECTIVES: Final = """
+    Angry Based Bored Brave Chill Chubby Cosmic Crypto Dizzy Golden Grumpy Happy Hyper Lazy Lucky Magic Mini Neon
+    Rapid Retro Royal Sleepy Smol Solar Spicy Super Tiny Turbo Wild Zen
+""".split()  # noqa: SIM905 - a literal would take a line for each word
+_NOUNS: Final = """
+    Ape Badger Bear Bonk Bull Camel Cat Corgi Crab Dog Duck Ferret Fox Frog Gecko Goat Hamster Hippo Koala Lemur
+    Llama Lobster Moose Moth Otter Owl Panda Parrot Penguin Pigeon Pug Raccoon Rat Seal Shark Sloth Squid Toad
+    Turtle Walrus Whale Wolf Wombat Yak
+""".split()  # noqa: SIM905 - likewise
 _SUFFIXES: Final = ("", "", "", "", " AI", " Coin", " Inu", " DAO", " Wif Hat")
 
 
@@ -151,6 +151,8 @@ def script_coin(seed: int, index: int, plan: CoinPlan) -> CoinScript:
             actions += _fall(generator, rivals)
         case Flavour.FLAT:
             actions += _linger(generator, rivals)
+        case _:
+            assert_never(plan.flavour)
     actions += [Sell(after=_between_ms(generator, _LEAVE_MS), rival=rival, share=_ALL) for rival in (*rivals, None)]
     return CoinScript(
         seed=seed,
@@ -216,7 +218,9 @@ def _climb(generator: Random, rivals: list[int], quote: int) -> Iterator[Action]
 
 def _fall(generator: Random, rivals: list[int]) -> Iterator[Action]:
     """The creator sells what it bought with the creation, within 0.9-2.8 s, and the rivals run with it."""
-    yield Sell(after=_between_ms(generator, (900, 1_600)), rival=None, share=BasisPoints(_between(generator, (4_500, 6_500))))
+    yield Sell(
+        after=_between_ms(generator, (900, 1_600)), rival=None, share=BasisPoints(_between(generator, (4_500, 6_500)))
+    )
     yield Sell(after=_between_ms(generator, (1_700, 2_800)), rival=None, share=_ALL)
     for rival, lamports in zip(rivals, _divided(generator, _FALLING_MILLI * _MILLI_SOL, len(rivals)), strict=True):
         yield Buy(

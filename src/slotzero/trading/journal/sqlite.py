@@ -7,9 +7,13 @@ SQLite in WAL mode with `synchronous=FULL`: a commit survives a power cut. One t
 what has queued up as one group, so a slow disk delays a send but never stops the event loop. A lock file keeps a
 second process out. A file that belongs to several chains (an embedded chain is a new one at each start) keeps them
 apart: events carry the chain's genesis hash, and only this chain's are folded.
+
+What is on disk is always a prefix of what was appended: after one failed write every later one fails too, even where
+the disk has recovered. An event whose predecessor is missing would make the file unreadable for the next start.
 """
 
 import asyncio
+import contextlib
 import fcntl
 import os
 import queue
@@ -83,6 +87,7 @@ class Journal:
         self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._lock_file: int | None = None
+        self._failure: JournalError | None = None
         self.state = JournalState()
 
     async def __aenter__(self) -> Self:
@@ -106,12 +111,16 @@ class Journal:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Write what is queued, close the file, release the lock."""
-        if self._thread is not None:
-            self._queue.put(None)
-            await asyncio.to_thread(self._thread.join)
-            self._thread = None
-        self._unlock()
+        """Write what is queued, close the file, release the lock. *Cancellation: all the same.*"""
+        thread, self._thread = self._thread, None
+        try:
+            if thread is not None:
+                self._queue.put(None)
+                await asyncio.to_thread(thread.join)
+        finally:
+            if thread is not None:
+                thread.join()  # cancelled above: the lock must not be free while the thread still writes
+            self._unlock()
 
     def append(self, event: Event) -> asyncio.Future[None]:
         """Fold `event` in and queue it. The future resolves when it is on disk.
@@ -122,10 +131,11 @@ class Journal:
             JournalError: (from the future) It could not be written; nothing more may be sent.
             ValueError: It does not fit the state.
         """
+        assert self._thread is not None, "the journal is not open"
         wall_ns = self._clock.wall_ns()
+        body = _encode(event)  # first: what cannot be encoded must not be folded in
         self.state.apply(event, wall_ns)
         written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        body = _encode(event)
         self._queue.put(((self._chain, wall_ns, type(event).__name__, body), written))
         return written
 
@@ -152,38 +162,51 @@ class Journal:
             self._lock_file = None
 
     def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
-        connection.execute("PRAGMA journal_mode=WAL")
+        return sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
+
+    def _open_for_writing(self) -> sqlite3.Connection:
+        connection = self._connect()
         connection.execute("PRAGMA synchronous=FULL")
         return connection
 
     def _load(self) -> None:
-        os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        try:
+            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        except OSError as error:
+            raise JournalError(
+                f"the journal {self.path} cannot be opened: {error.strerror}; name another with [journal] path"
+            ) from error
         try:
             connection = self._connect()
             try:
-                self._check_schema(connection)
+                is_new = self._is_new(connection)
+                # Only now: these write into the file, and a stranger's file is left as it is.
+                connection.execute("PRAGMA journal_mode=WAL")
+                if is_new:
+                    connection.executescript(_SCHEMA)
                 for wall_ns, event in self._read(connection):
                     self.state.apply(event, wall_ns)
             finally:
                 connection.close()
-        except (sqlite3.Error, msgspec.MsgspecError, ValueError, KeyError, AssertionError) as error:
+        except (sqlite3.Error, msgspec.MsgspecError, ValueError, RecursionError) as error:
             raise JournalError(
                 f"the journal {self.path} cannot be read ({error}); keep it aside and name another with [journal] path"
             ) from error
 
-    def _check_schema(self, connection: sqlite3.Connection) -> None:
-        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    def _is_new(self, connection: sqlite3.Connection) -> bool:
+        """Tell whether the file is empty, having made sure that otherwise it is a journal of ours."""
+        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
         if not tables:
-            connection.executescript(_SCHEMA)
-            return
+            return True
         if not {"meta", "events"} <= tables:
             raise JournalError(f"{self.path} is a database, but no slotzero journal; name another with [journal] path")
         (version,) = connection.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone() or ("none",)
         if version != _SCHEMA_VERSION:
             raise JournalError(
-                f"the journal {self.path} has schema {version}, but this slotzero reads {_SCHEMA_VERSION}"
+                f"the journal {self.path} has schema {version}, but this slotzero reads {_SCHEMA_VERSION}; "
+                "name another with [journal] path"
             )
+        return False
 
     def _read(self, connection: sqlite3.Connection) -> Iterator[tuple[WallNs, Event]]:
         rows = connection.execute("SELECT wall_ns, body FROM events WHERE chain = ? ORDER BY seq", (self._chain,))
@@ -206,20 +229,20 @@ class Journal:
                 if len(jobs) >= _MAX_GROUP or self._queue.empty():
                     break
                 job = self._queue.get()
-            failure: JournalError | None = None
-            try:
-                connection = connection or self._connect()
-                connection.execute("BEGIN")
-                connection.executemany(
-                    "INSERT INTO events (chain, wall_ns, kind, body) VALUES (?, ?, ?, ?)", [row for row, _ in jobs]
-                )
-                connection.execute("COMMIT")
-            except sqlite3.Error as error:
-                failure = JournalError(f"the journal {self.path} cannot be written ({error}); nothing more is sent")
-                if connection is not None:
-                    connection.close()
-                    connection = None
-            loop.call_soon_threadsafe(_resolve, [written for _, written in jobs], failure)
+            if jobs and self._failure is None:
+                try:
+                    connection = connection or self._open_for_writing()
+                    connection.execute("BEGIN")
+                    connection.executemany(
+                        "INSERT INTO events (chain, wall_ns, kind, body) VALUES (?, ?, ?, ?)", [row for row, _ in jobs]
+                    )
+                    connection.execute("COMMIT")
+                except Exception as error:  # noqa: BLE001 the thread's edge: whoever awaits a write must hear of its end
+                    self._failure = JournalError(
+                        f"the journal {self.path} cannot be written ({error}); nothing more is sent"
+                    )
+            with contextlib.suppress(RuntimeError):  # the loop was closed without leaving our context: nobody waits
+                loop.call_soon_threadsafe(_resolve, [written for _, written in jobs], self._failure)
         if connection is not None:
             connection.close()
 
@@ -232,3 +255,4 @@ def _resolve(written: list[asyncio.Future[None]], failure: JournalError | None) 
             future.set_result(None)
         else:
             future.set_exception(failure)
+            future.exception()  # looked at here: the next write that is awaited fails as well

@@ -67,6 +67,8 @@ class JournalState:
     def __init__(self) -> None:
         self.intents: dict[str, Intent] = {}
         self.positions: dict[str, PositionRecord] = {}
+        self.bought_mints: set[Pubkey] = set()
+        """Mints for which a buy was ever signed, whatever became of it: none is bought a second time."""
 
     def open_intents(self) -> list[Intent]:
         """Return the intents the chain has to be asked about, oldest first."""
@@ -80,23 +82,40 @@ class JournalState:
         """Fold one event in. *Pure* but for this object.
 
         Raises:
-            ValueError: The event does not fit the state: an unknown intent, or one that has ended.
+            ValueError: The event does not fit the state: an unknown intent or position, or one that has ended.
         """
         if isinstance(event, IntentSigned):
-            if event.intent in self.intents:
-                raise ValueError(f"intent {event.intent} is already in the journal")
-            self.intents[event.intent] = Intent(signed=event)
+            self._signed(event)
             return
         intent = self.intents.get(event.intent)
         if intent is None:
             raise ValueError(f"{type(event).__name__} names intent {event.intent}, which the journal does not know")
         if isinstance(event, PositionStuck):
-            position = self.positions[event.intent]
+            position = self._held(event.intent)
             position.state, position.reason = "stuck", event.reason
-        elif intent.is_open:
-            self._advance(intent, event, wall_ns)
-        else:
+        elif not intent.is_open:
             raise ValueError(f"intent {event.intent} has ended ({intent.state}) before {type(event).__name__}")
+        elif isinstance(event, IntentAbandoned) and intent.state != "signed":
+            raise ValueError(f"intent {event.intent} was {intent.state} and cannot be abandoned: it may land")
+        else:
+            self._advance(intent, event, wall_ns)
+
+    def _signed(self, event: IntentSigned) -> None:
+        if event.intent in self.intents:
+            raise ValueError(f"intent {event.intent} is already in the journal")
+        if event.side == "sell":
+            self._held(event.position)
+        elif event.pool is None:
+            raise ValueError(f"the buy {event.intent} carries no pool")
+        else:
+            self.bought_mints.add(event.mint)
+        self.intents[event.intent] = Intent(signed=event)
+
+    def _held(self, position_id: str | None) -> PositionRecord:
+        position = self.positions.get(position_id or "")
+        if position is None or position.state == "closed":
+            raise ValueError(f"there is no open position {position_id}")
+        return position
 
     def _advance(self, intent: Intent, event: _Outcome, wall_ns: WallNs) -> None:
         match event:

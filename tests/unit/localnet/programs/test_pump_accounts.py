@@ -4,7 +4,7 @@ import pytest
 from solders.instruction import AccountMeta, Instruction
 from solders.pubkey import Pubkey
 
-from pump_trades import MINT, TRADES, USER, Stage, accounts_in, creation, empty_world, stage
+from pump_trades import TRADES, USER, Stage, accounts_in, creation, empty_world, stage
 from pump_world import key, swapped
 from slotzero.venues.pumpfun import buy, create_associated_token_account
 
@@ -17,8 +17,8 @@ UNCHECKED = {"create_v2": set(range(9, 14)), "buy_v2": {15}, "buy_exact_quote_in
 ACCOUNTS = {"buy": 18, "buy_exact_sol_in": 18, "sell": 16, "buy_v2": 27, "buy_exact_quote_in_v2": 27, "sell_v2": 26}
 SIGNER = {"buy": 6, "buy_exact_sol_in": 6, "sell": 6, "buy_v2": 13, "buy_exact_quote_in_v2": 13, "sell_v2": 13}
 
-# Accounts a trade names as writable and does not write on such a curve (the payer is writable in any case): the quote side of a v2 trade, and
-# the volume accumulator of its sell.
+# Accounts a trade names as writable and does not write on a curve priced in SOL: the quote side of a v2 trade, and the
+# volume accumulator of its sell. (The payer is writable in any case.)
 NEVER_WRITTEN = {
     "buy_v2": {7, 9, 12, 15, 17, 21},
     "buy_exact_quote_in_v2": {7, 9, 12, 15, 17, 21},
@@ -70,9 +70,7 @@ def test_trade_with_a_read_only_account_it_must_write_is_refused(traded: Stage, 
     instruction = traded.good(name)
     writable = {i for i, meta in enumerate(instruction.accounts) if meta.is_writable} - {SIGNER[name]}
     accepted = {
-        i
-        for i in writable
-        if traded.attempt(with_flags(instruction, i, is_signer=False, is_writable=False)) is None
+        i for i in writable if traded.attempt(with_flags(instruction, i, is_signer=False, is_writable=False)) is None
     }
     assert accepted == NEVER_WRITTEN.get(name, set())
 
@@ -117,4 +115,3 @@ def test_trade_for_a_user_whose_token_account_is_not_the_associated_one_is_accep
 def test_mint_of_a_coin_that_does_not_exist_is_refused(traded: Stage) -> None:
     unknown = accounts_in(traded.world, Pubkey.from_bytes(b"\7" * 32), USER)
     assert traded.attempt(buy(unknown, 10**12, 10**12)) == 3012
-    assert MINT != unknown.mint

@@ -182,6 +182,7 @@ CALLED u64 check_trade(trade *t) {
 
 /* ---- fees ---- */
 
+/* With amounts below FEE_BASE_LIMIT, amount * bps stays far from 2^64. */
 #define MAX_FEE_BPS 5000
 
 /* The rates of the last tier whose threshold the market capitalisation reaches (tiers ascend). */
