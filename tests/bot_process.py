@@ -88,13 +88,13 @@ def journal_events(path: Path) -> list[dict[str, Any]]:
 
 def wait_for_event(process: subprocess.Popen[bytes], path: Path, event: str, side: str, timeout_s: float) -> str:
     """Look at the journal until it shows a new `event` of a `side` intent; return the intent's id."""
-    known = {(e["event"], e["intent"]) for e in journal_events(path)}
+    known = {(e["event"], e.get("intent")) for e in journal_events(path)}
     deadline = time.monotonic() + timeout_s  # noqa: TID251 a test waits for another process
     while time.monotonic() < deadline:  # noqa: TID251
         events = journal_events(path)
         sides = {e["intent"]: e["side"] for e in events if e["event"] == "IntentSigned"}
         for found in events:
-            key = (found["event"], found["intent"])
+            key = (found["event"], found.get("intent"))
             if key not in known and found["event"] == event and sides[found["intent"]] == side:
                 return str(found["intent"])
         assert process.poll() is None, f"the bot ended (exit {process.returncode}) before {event} of a {side}"

@@ -15,7 +15,7 @@ from typing import Final
 from msgspec import Struct
 from solders.pubkey import Pubkey
 
-from slotzero.clock import Clock, add_ms, elapsed_ns
+from slotzero.clock import Clock, elapsed_ns
 from slotzero.config import Settings
 from slotzero.detection.detector import Detector
 from slotzero.detection.records import DetectorStats
@@ -31,12 +31,12 @@ from slotzero.trace import Span, Trace
 from slotzero.trading.accountant import Accountant
 from slotzero.trading.context import TradingContext
 from slotzero.trading.execution import OrderDesk
-from slotzero.trading.journal import Intent, IntentUnknown, Journal, PositionRecord
+from slotzero.trading.journal import Intent, IntentSigned, IntentUnknown, Journal, PositionRecord
 from slotzero.trading.keeper import PoolWatch
 from slotzero.trading.probe import RentFacts
 from slotzero.trading.sniper import Refused, Sniper
 from slotzero.trading.wallet import Wallet
-from slotzero.units import DurationNs, Lamports, LamportsDelta, MonoNs
+from slotzero.units import DurationNs, Lamports, MonoNs
 from slotzero.venues.market import Market, Trader
 from slotzero.venues.registry import Venue
 
@@ -46,6 +46,7 @@ log = logging.getLogger(__name__)
 
 _MAX_KEPT: Final = 10_000
 _WITHOUT_CONNECTION_MS: Final = 10_000
+_MS_PER_S: Final = 1_000
 _DRAIN_S: Final = 15
 _TOKEN_ACCOUNT_BYTES: Final = 170
 _DEPOSIT_BYTES: Final = 137
@@ -61,7 +62,7 @@ class EngineReport(Struct, frozen=True, kw_only=True):
         in_flight: Snipes between `NewPool` and their end.
         spans: What the stages of the newest snipes took.
         revaluations: How long the newest re-valuations of a position took.
-        journal_lamports: The sum of every balance change in this chain's journal, earlier runs included.
+        expected_lamports: What the wallet must hold by this chain's journal, earlier runs included.
         double_buys: Mints of which more than one buy has landed.
         lost_intents: Intents without an end that nobody is working on.
         unknown_open: Intents whose outcome the chain could not be asked for.
@@ -83,7 +84,7 @@ class EngineReport(Struct, frozen=True, kw_only=True):
     rpc_calls: dict[str, int]
     wallet: Pubkey
     balance: Lamports
-    journal_lamports: LamportsDelta
+    expected_lamports: int
     double_buys: int
     lost_intents: int
     unknown_open: int
@@ -242,8 +243,12 @@ class Engine:
             )
             for venue in self._venues
         ]
-        for feed in feeds:
-            await feed.active
+        try:
+            async with asyncio.timeout(_WITHOUT_CONNECTION_MS / _MS_PER_S):
+                for feed in feeds:
+                    await feed.active
+        except TimeoutError:
+            raise TransportError(self._pubsub.endpoint, "logsSubscribe was not answered in time") from None
 
     async def _read_rent(self) -> RentFacts:
         empty = await self._rpc.get_minimum_balance(0)
@@ -288,31 +293,39 @@ class Engine:
             pool = state.intents[position_id].signed.pool
             assert pool is not None, "a buy carries its pool"
             market = self._parts.traders[pool.venue].market(pool)
+            sniper.taking_up.add(position_id)
             take_up = self._take_up(position_id, unsettled.get(position_id), market)
             sniper.own(context.tasks.create_task(take_up, name=f"recover {pool.mint}"))
             self._recovered += 1
 
     async def _take_up(self, position_id: str, intent: Intent | None, market: Market) -> None:
         sniper, context = self._parts.sniper, self._parts.context
-        if intent is not None:
-            signed = intent.signed
-            sniper.working.add(signed.intent)
-            try:
-                transaction = SignedTransaction(
-                    raw=signed.raw,
-                    signature=signed.signature,
-                    last_valid_block_height=signed.last_valid_block_height,
-                )
-                outcome = await context.desk.execute(transaction, may_send=False)
-                await context.accountant.settle(signed, outcome, market)
-            finally:
-                sniper.working.discard(signed.intent)
+        try:
+            if intent is not None:
+                await self._settle(intent.signed, market)
+        finally:
+            sniper.taking_up.discard(position_id)
         position = self._journal.state.positions.get(position_id)
         if position is None or position.state == "closed" or (intent is not None and intent.is_open):
             return
         position.state = "open"  # one that was stuck is tried again at each start
         age_ns = elapsed_ns(position.opened_wall_ns, self._clock.wall_ns())
         await sniper.keep(position_id, market, PoolWatch(context, market), Trace(), age_ns)
+
+    async def _settle(self, signed: IntentSigned, market: Market) -> None:
+        """Learn what became of an intent that an earlier run may have sent. Sends nothing."""
+        sniper, context = self._parts.sniper, self._parts.context
+        sniper.working.add(signed.intent)
+        try:
+            transaction = SignedTransaction(
+                raw=signed.raw,
+                signature=signed.signature,
+                last_valid_block_height=signed.last_valid_block_height,
+            )
+            outcome = await context.desk.execute(transaction, may_send=False)
+            await context.accountant.settle(signed, outcome, market)
+        finally:
+            sniper.working.discard(signed.intent)
 
     # ---- the end ---------------------------------------------------------------------------------------------------
 
@@ -331,10 +344,14 @@ class Engine:
 
     async def _close_books(self) -> None:
         """Name as unknown what has no outcome: the next start settles it with the chain."""
-        for intent in self._journal.state.open_intents():
-            if intent.state != "unknown":
-                reason = "the run ended before the chain had answered"
-                await self._journal.append(IntentUnknown(intent=intent.signed.intent, reason=reason))
+        reason = "the run ended before the chain had answered"
+        written = [
+            self._journal.append(IntentUnknown(intent=intent.signed.intent, reason=reason))
+            for intent in self._journal.state.open_intents()
+            if intent.state != "unknown"
+        ]
+        for future in written:
+            await future
 
     # ---- what the connection says ----------------------------------------------------------------------------------
 
@@ -350,15 +367,16 @@ class Engine:
         while True:
             await self._connection_changed.wait()
             self._connection_changed.clear()
-            if self._connection == "up":
-                continue
-            deadline = add_ms(self._clock.mono_ns(), _WITHOUT_CONNECTION_MS)
-            await self._clock.sleep_until(deadline)
-            if self._connection == "down":
-                seconds = _WITHOUT_CONNECTION_MS // 1000
+            try:
+                async with asyncio.timeout(_WITHOUT_CONNECTION_MS / _MS_PER_S):
+                    while self._connection == "down":
+                        await self._connection_changed.wait()
+                        self._connection_changed.clear()
+            except TimeoutError:
+                seconds = _WITHOUT_CONNECTION_MS // _MS_PER_S
                 raise TransportError(
                     self._pubsub.endpoint, f"no connection for {seconds} s; positions are in the journal"
-                )
+                ) from None
 
     # ---- looking inside --------------------------------------------------------------------------------------------
 
@@ -389,8 +407,8 @@ class Engine:
             rpc_calls=dict(self._rpc.calls),
             wallet=self._signer.pubkey,
             balance=context.wallet.balance,
-            journal_lamports=LamportsDelta(sum(intent.lamports_delta for intent in state.intents.values())),
+            expected_lamports=state.expected_lamports,
             double_buys=sum(1 for count in landed.values() if count > 1),
-            lost_intents=sum(1 for i in open_intents if i.state != "unknown" and i.signed.intent not in sniper.working),
+            lost_intents=sum(1 for i in open_intents if i.state != "unknown" and not sniper.is_working_on(i.signed)),
             unknown_open=len(unknown),
         )

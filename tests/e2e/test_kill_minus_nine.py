@@ -62,4 +62,4 @@ def test_bot_killed_at_each_step_loses_and_doubles_nothing(tmp_path: Path) -> No
         wallet = document["wallet"]["address"]
         deltas = sum(e["lamports_delta"] for e in events if "lamports_delta" in e)
         balance = rpc(chain, "getBalance", wallet, {"commitment": "processed"})["value"]
-        assert balance == 100_000_000_000 + deltas
+        assert balance == deltas

@@ -14,7 +14,7 @@ inconsistent log.
 import binascii
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from slotzero.detection.frames import DATA_PREFIX, TRUNCATED_LINE, Notification, read_envelope, read_notification
 from slotzero.detection.records import DetectorStats, DropReason
@@ -23,6 +23,9 @@ from slotzero.solana.logs import InnerCall, event_calls, is_surely_emitted_by, w
 from slotzero.units import MonoNs, TokenAmount
 from slotzero.venues.records import NewPool, Reserves
 from slotzero.venues.registry import Creation, Venue
+
+if TYPE_CHECKING:
+    from solders.pubkey import Pubkey
 
 __all__ = ["MAX_FRAME_BYTES", "Detector"]
 
@@ -83,7 +86,7 @@ class Detector:
         self._creation_logs = frozenset(line for venue in venues for line in venue.creation_logs)
         self._remembered = remembered
         self._verifies_pools = verifies_pools
-        self._handed_on: OrderedDict[tuple[str, bytes], None] = OrderedDict()
+        self._handed_on: OrderedDict[tuple[str, Pubkey], None] = OrderedDict()
         self._frames = 0
         self._prefiltered = 0
         self._pools = 0
@@ -139,8 +142,8 @@ class Detector:
 
         Args:
             notification: Its signature, slot, outcome and log.
-            calls: Its instructions in the order of execution; None where they are not recorded, or hold none that
-                were made by programs: then the log decides.
+            calls: Its instructions in the order of execution; None where inner ones are not recorded. Then the log
+                decides, as it does when it alone holds a creation.
             mono_frame: When the document was read.
         """
         self._frames += 1
@@ -161,6 +164,8 @@ class Detector:
                         self._drop(DropReason.FORGED_EVENT)
                 elif is_own and payload.startswith(watched.venue.trade_event):
                     self._take_trade(watched.venue, payload, drafts)
+        if not seen and self._looks_like_creation(notification):
+            return self._on_lines(notification, mono_frame)
         if not seen:
             self._count_unread(walk(notification.lines, self._creation_logs).notes, notification)
         return self._finish(drafts, notification, mono_frame)
@@ -241,8 +246,12 @@ class Detector:
         """Count a creation that was begun or pretended and of which no event was found."""
         if any(program == watched.program for watched in self._watched for program, _ in notes):
             self._drop(DropReason.MALFORMED_EVENT)
-        elif any(watched.text_needle in line for watched in self._watched for line in notification.lines):
+        elif self._looks_like_creation(notification):
             self._drop(DropReason.FORGED_EVENT)
+
+    def _looks_like_creation(self, notification: Notification) -> bool:
+        """Tell whether the text of a creation event stands anywhere in the log, whoever wrote it."""
+        return any(watched.text_needle in line for watched in self._watched for line in notification.lines)
 
     def _take(self, watched: _Watched, marker: bytes, text: bytes, drafts: list[_Draft]) -> None:
         """Decode the base64 of an event the venue's program emitted, into the drafts of its transaction."""
@@ -286,7 +295,7 @@ class Detector:
         for draft in drafts:
             creation = draft.creation
             mint = creation.mint
-            key = (notification.signature, bytes(mint))
+            key = (notification.signature, mint)
             if key in self._handed_on:
                 self._drop(DropReason.DUPLICATE)
                 continue

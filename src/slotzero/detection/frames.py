@@ -42,8 +42,8 @@ class Notification(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class _Context(Struct, gc=False, rename="camel"):
-    slot: int
-    mono_ns: int | None = None
+    slot: Slot
+    mono_ns: MonoNs | None = None
 
 
 class _Value(Struct, gc=False):
@@ -107,8 +107,8 @@ def _notification(result: _Result) -> Notification:
     value, context = result.value, result.context
     return Notification(
         signature=value.signature,
-        slot=Slot(context.slot),
+        slot=context.slot,
         is_failed=value.err is not None,
-        mono_cause=None if context.mono_ns is None else MonoNs(context.mono_ns),
+        mono_cause=context.mono_ns,
         lines=value.logs or [],
     )

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Final
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -18,17 +19,18 @@ from slotzero.workloads.localnet_run import LocalnetRun
 
 __all__ = ["live_view", "print_summary"]
 
-_SHOWN_POSITIONS: Final = 8
-_SHOWN_REFUSALS: Final = 8
+_SHOWN_LIVE: Final = 8
 _SOL_DIGITS: Final = 6
+_KEY_ENDS: Final = 4
+_DETAIL_CHARS: Final = 90
 
 
 def live_view(report: EngineReport) -> RenderableType:
-    """Return the table of a run under way."""
+    """Return the tables of a run under way."""
     return Group(
         _counts(report),
-        _positions(report.positions[-_SHOWN_POSITIONS:], report),
-        _refusals(report.refusals[-_SHOWN_REFUSALS:]),
+        _positions(report.positions[-_SHOWN_LIVE:], report),
+        _refusals(report),
         _latency_table(report),
     )
 
@@ -40,49 +42,61 @@ def print_summary(console: Console, run: LocalnetRun) -> None:
     if report.positions:
         console.print(_positions(report.positions, report))
     if report.refusals:
-        console.print(_refusals(report.refusals[-_SHOWN_REFUSALS * 2 :]))
+        console.print(_refusals(report))
     console.print(_latency_table(report))
-    calls = ", ".join(f"{purpose} {count}" for purpose, count in sorted(report.rpc_calls.items()))
+    console.print(_facts(run))
+
+
+def _facts(run: LocalnetRun) -> Table:
+    report = run.report
     change = run.end_lamports - run.start_lamports
-    console.print(
-        f"wallet   {report.wallet} changed by {_sol(change)} SOL; the journal explains {_sol(run.journal_lamports)}"
-    )
-    console.print(
-        f"checks   double buys {report.double_buys}, lost intents {report.lost_intents}, unknown {report.unknown_open}"
-    )
-    console.print(f"rpc      {calls}; between a frame and signed bytes: {report.rpc_calls.get('plan', 0)}")
-    console.print(f"journal  {run.journal}", soft_wrap=True)
-    console.print(
-        f"chain    slots of {run.slot_ms if run.slot_ms is not None else 'an existing chain'}"
-        f"{' ms' if run.slot_ms is not None else ''}, seed {run.seed}, {as_ms(run.duration_ns) / 1000:.1f} s; "
-        "waited time is the slot timer and loopback"
-    )
+    pace = "an existing chain" if run.slot_ms is None else f"slots of {run.slot_ms} ms, seed {run.seed}"
+    calls = ", ".join(f"{purpose} {count}" for purpose, count in sorted(report.rpc_calls.items()))
+    table = Table.grid(padding=(0, 2))
+    for name, fact in (
+        ("wallet", f"{report.wallet} changed by {_sol(change)} SOL"),
+        (
+            "checks",
+            (
+                f"double buys {report.double_buys}, lost intents {report.lost_intents}, "
+                f"unknown {report.unknown_open}, unexplained lamports {run.unexplained_lamports}"
+            ),
+        ),
+        ("RPC calls", f"{calls}; between a frame and signed bytes {report.rpc_calls.get('plan', 0)}"),
+        (
+            "chain",
+            f"embedded, {pace}, {as_ms(run.duration_ns) / 1000:.1f} s; waited time is its slot timer and loopback",
+        ),
+        ("journal", str(run.journal)),
+    ):
+        table.add_row(Text(name, style="bold"), Text(fact, overflow="fold"))
+    return table
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False)
+    for name in columns:
+        table.add_column(name, no_wrap=True, overflow="ellipsis")
+    return table
 
 
 def _counts(report: EngineReport) -> Text:
     rejected, failed = sum(report.rejected.values()), sum(report.failed.values())
     pnl = sum(position.pnl_lamports for position in report.positions)
+    reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(report.failed.items()))
     parts = [
         f"seen {report.detected}",
-        f"refused {rejected}{_reasons(report.rejected)}",
+        f"refused {rejected}",
         f"bought {report.bought}",
-        f"failed {failed}{_reasons(report.failed)}",
+        f"failed {failed}" + (f" ({reasons})" if reasons else ""),
         f"closed {report.closed}",
         f"PnL {_sol(pnl)} SOL",
     ]
-    return Text("  ".join(parts), style="bold")
-
-
-def _reasons(counts: dict[str, int]) -> str:
-    if not counts:
-        return ""
-    return " (" + ", ".join(f"{reason} {count}" for reason, count in sorted(counts.items())) + ")"
+    return Text("   ".join(parts), style="bold")
 
 
 def _positions(positions: Iterable[PositionRecord], report: EngineReport) -> Table:
-    table = Table(title="positions", title_justify="left", pad_edge=False)
-    for name in ("symbol", "mint", "state", "reason"):
-        table.add_column(name, no_wrap=True, overflow="ellipsis")
+    table = _table("positions", "symbol", "mint", "state", "reason")
     for name in ("paid", "worth", "PnL (SOL)"):
         table.add_column(name, justify="right", no_wrap=True)
     for position in positions:
@@ -90,7 +104,7 @@ def _positions(positions: Iterable[PositionRecord], report: EngineReport) -> Tab
         pnl = position.pnl_lamports
         table.add_row(
             Text(position.pool.symbol),
-            str(position.pool.mint),
+            _short(str(position.pool.mint)),
             position.state,
             Text(position.reason),
             _sol(position.quoted_lamports),
@@ -100,21 +114,21 @@ def _positions(positions: Iterable[PositionRecord], report: EngineReport) -> Tab
     return table
 
 
-def _refusals(refusals: Iterable[Refused]) -> Table:
-    table = Table(title="refused", title_justify="left", pad_edge=False)
-    for name in ("symbol", "mint", "reason"):
-        table.add_column(name, no_wrap=True, overflow="ellipsis")
-    table.add_column("found")
-    for refused in refusals:
-        table.add_row(Text(refused.pool.symbol), str(refused.pool.mint), refused.reason, Text(refused.detail))
+def _refusals(report: EngineReport) -> Table:
+    """One row for each reason, with the newest pool it refused."""
+    newest = {refused.reason: refused for refused in report.refusals}
+    table = _table("refused", "reason")
+    table.add_column("n", justify="right", no_wrap=True)
+    table.add_column("the newest", overflow="fold")
+    for reason, count in sorted(report.rejected.items(), key=lambda item: (-item[1], item[0])):
+        refused = newest.get(reason)
+        example = "" if refused is None else f"{refused.pool.symbol} {_short(str(refused.pool.mint))}: {_clip(refused)}"
+        table.add_row(reason, str(count), Text(example))
     return table
 
 
 def _latency_table(report: EngineReport) -> Table:
-    table = Table(
-        title="latency in ms (own = our CPU; the rest is slot, network and disk)", title_justify="left", pad_edge=False
-    )
-    table.add_column("component", no_wrap=True)
+    table = _table("latency in ms (own = our CPU; the rest is slot, network and disk)", "component")
     for name in ("p50", "p95", "p99", "own p50", "own p95", "own p99", "n"):
         table.add_column(name, justify="right", no_wrap=True)
     for component, (whole, own) in latencies(report).items():
@@ -130,6 +144,16 @@ def _row(value: Percentiles | None) -> tuple[str, str, str]:
 
 def _figure(milliseconds: float) -> str:
     return f"{milliseconds:.1f}" if milliseconds >= 10 else f"{milliseconds:.3f}"  # noqa: PLR2004 two useful digits either way
+
+
+def _clip(refused: Refused) -> str:
+    """Return the first finding; the document (`--json`) has them all."""
+    first = refused.detail.split("; ", 1)[0]
+    return first if len(first) <= _DETAIL_CHARS else f"{first[:_DETAIL_CHARS]}…"
+
+
+def _short(key: str) -> str:
+    return f"{key[:_KEY_ENDS]}…{key[-_KEY_ENDS:]}"
 
 
 def _sol(lamports: int) -> str:

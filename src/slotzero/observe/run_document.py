@@ -69,7 +69,7 @@ def run_document(run: LocalnetRun) -> dict[str, object]:
             "start_lamports": run.start_lamports,
             "end_lamports": run.end_lamports,
             "change_lamports": run.end_lamports - run.start_lamports,
-            "journal_lamports": run.journal_lamports,
+            "expected_lamports": run.expected_lamports,
         },
         "rpc_calls": report.rpc_calls,
         "feed": {

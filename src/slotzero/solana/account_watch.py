@@ -61,8 +61,8 @@ def watch_account(pubsub: PubSub, key: Pubkey, commitment: Commitment, handler: 
     def on_frame(frame: bytes, now: MonoNs) -> None:
         try:
             result = _decode(frame).params.result
-            data = b64decode(result.value.data[0])
-        except (msgspec.MsgspecError, Base64Error):
+            data = b64decode(result.value.data[0], validate=True)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, Base64Error):
             return
         update = AccountUpdate(slot=Slot(result.context.slot), lamports=Lamports(result.value.lamports), data=data)
         handler(update, now)

@@ -50,15 +50,19 @@ class BlockhashCache:
         return BlockHeight(max(0, self._newest.last_valid_block_height - VALID_BLOCKS))
 
     async def refresh(self) -> None:
-        """Fetch once. Raises EndpointError."""
+        """Fetch once. Raises EndpointError and MalformedError.
+
+        An older one than we have comes from a node that lags: it is passed over, and does not count as fresh.
+        """
         newest = await self._rpc.get_latest_blockhash("confirmed")
-        self._newest = newest
-        self._fetched_at = self._clock.mono_ns()
+        if self._newest is None or newest.last_valid_block_height >= self._newest.last_valid_block_height:
+            self._newest = newest
+            self._fetched_at = self._clock.mono_ns()
 
     async def wait_current(self) -> RecentBlockhash:
         """Return a blockhash that is fresh, waiting for one if need be. For exits, which must not give up."""
         while (newest := self.current(self._clock.mono_ns())) is None:
-            await self._clock.sleep_until(add_ms(self._clock.mono_ns(), self._refresh_ms // 4))
+            await self._clock.sleep_until(add_ms(self._clock.mono_ns(), max(self._refresh_ms // 4, 1)))
         return newest
 
     async def run(self) -> None:

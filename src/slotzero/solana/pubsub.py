@@ -61,6 +61,8 @@ class _Message(Struct):
 
 
 _decode = msgspec.json.Decoder(_Message).decode
+_UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What the decoder raises for bytes that are no message: bad UTF-8 and deep nesting have classes of their own."""
 
 
 class PubSubStats(Struct, frozen=True, kw_only=True):
@@ -118,6 +120,7 @@ class PubSub:
         self._by_number: dict[int, Subscription] = {}
         self._cancelled: dict[int, str] = {}
         """Requests whose subscription was cancelled before the server's reply: ended when it comes."""
+        self._refusal: SubscriptionError | None = None
         self._next_id = 0
         self._frames = self._bytes = self._unclaimed = self._connects = 0
 
@@ -154,35 +157,49 @@ class PubSub:
 
         Raises:
             TransportError: The very first attempt failed: a wrong address is told at once.
+            SubscriptionError: A subscription that was accepted before was refused after a reconnect: whoever relies
+                on it would be blind.
+            Exception: What a handler has raised, which is a bug.
         """
         delay_ms = _FIRST_DELAY_MS
         while True:
-            try:
-                await self._connect_once()
+            before = self._connects
+            fault = await self._connect_once()
+            if self._refusal is not None:
+                raise self._refusal
+            if not self._connects:
+                raise TransportError(self.endpoint, f"cannot connect ({fault or 'closed before the handshake'})")
+            if self._connects > before:
                 delay_ms = _FIRST_DELAY_MS
-            except (OSError, WSError, TimeoutError) as error:
-                if not self._connects:
-                    raise TransportError(self.endpoint, f"cannot connect ({type(error).__name__})") from None
-                log.warning("%s: cannot connect (%s)", self.endpoint, type(error).__name__)
+            if fault is not None:
+                log.warning("%s: no connection (%s)", self.endpoint, fault)
             await self._clock.sleep_until(add_ms(self._clock.mono_ns(), delay_ms))
             delay_ms = min(2 * delay_ms, _MAX_DELAY_MS)
 
-    async def _connect_once(self) -> None:
-        transport, _ = await ws_connect(
-            lambda: _Listener(self),
-            self._url,
-            max_frame_size=_MAX_FRAME_BYTES,
-            enable_auto_ping=True,
-            auto_ping_idle_timeout=_IDLE_BEFORE_PING_S,
-            auto_ping_reply_timeout=_PONG_WITHIN_S,
-        )
+    async def _connect_once(self) -> str | None:
+        """Hold one connection to its end. Returns what went wrong, by name: a text might hold the address."""
+        try:
+            transport, _ = await ws_connect(
+                lambda: _Listener(self),
+                self._url,
+                max_frame_size=_MAX_FRAME_BYTES,
+                max_redirects=0,  # to a host that nobody has configured
+                enable_auto_ping=True,
+                auto_ping_idle_timeout=_IDLE_BEFORE_PING_S,
+                auto_ping_reply_timeout=_PONG_WITHIN_S,
+            )
+        except (OSError, WSError, TimeoutError) as error:
+            return type(error).__name__
         try:
             await transport.wait_disconnected()
+        except WSError as error:  # anything else is what a handler has raised: a bug, which ends `run`
+            return type(error).__name__
         finally:
             if not transport.is_disconnected:
                 with contextlib.suppress(OSError):
                     transport.send_close(WSCloseCode.OK)
                 transport.disconnect(graceful=False)
+        return None
 
     def _connected(self, transport: WSTransport) -> None:
         self._transport = transport
@@ -249,7 +266,7 @@ class PubSub:
     def _slow_frame(self, payload: bytes, now: MonoNs) -> None:
         try:
             message = _decode(payload)
-        except msgspec.MsgspecError:
+        except _UNREADABLE:
             self._unclaimed += 1
             return
         if message.id is not None:
@@ -258,30 +275,40 @@ class PubSub:
             self._unclaimed += 1
 
     def _reply(self, request_id: int, message: _Message) -> None:
-        with contextlib.suppress(msgspec.MsgspecError):
-            if (method := self._cancelled.pop(request_id, None)) is not None:
-                self._send(_unsubscribe(method), [msgspec.json.decode(message.result, type=int)])
-                return
-            subscription = self._wanted.get(request_id)
-            if subscription is None:
-                return
-            if message.error is not None:
-                self._refused(subscription, message.error)
-                return
-            subscription.number = msgspec.json.decode(message.result, type=int)
-            self._by_number[subscription.number] = subscription
-            if not subscription.active.done():
-                subscription.active.set_result(None)
+        number = _number(message)
+        if (method := self._cancelled.pop(request_id, None)) is not None:
+            if number is not None:
+                self._send(_unsubscribe(method), [number])
+            return
+        subscription = self._wanted.get(request_id)
+        if subscription is None:
+            return  # to an unsubscription
+        if number is None:
+            self._refused(subscription, "no number came" if message.error is None else message.error.message)
+            return
+        subscription.number = number
+        self._by_number[number] = subscription
+        if not subscription.active.done():
+            subscription.active.set_result(None)
 
-    def _refused(self, subscription: Subscription, reason: _Error) -> None:
+    def _refused(self, subscription: Subscription, reason: str) -> None:
         """A refusal is final: asking the same again in a loop is how other clients flood a node."""
         del self._wanted[subscription.request_id]
-        error = SubscriptionError(self.endpoint, f"{subscription.method} was refused: {reason.message}")
-        if subscription.active.done():
-            log.warning("%s", error)
-        else:
+        error = SubscriptionError(self.endpoint, f"{subscription.method} was refused: {reason}")
+        log.warning("%s", error)
+        if not subscription.active.done():
             subscription.active.set_exception(error)
             subscription.active.exception()  # looked at here, so that nobody waiting for it is no warning
+        elif not subscription.is_once and self._transport is not None:
+            self._refusal = error
+            self._transport.disconnect(graceful=False)
+
+
+def _number(message: _Message) -> int | None:
+    if message.error is None:
+        with contextlib.suppress(msgspec.MsgspecError):
+            return msgspec.json.decode(message.result, type=int)
+    return None
 
 
 def _unsubscribe(method: str) -> str:

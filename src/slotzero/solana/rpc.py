@@ -1,39 +1,50 @@
-"""A JSON-RPC client: typed replies, redacted errors, every call counted by what it was for.
+"""JSON-RPC: typed replies, redacted errors, every call counted by what it was for.
 
+`Rpc` is what can be asked of a cluster; `RpcClient` asks one endpoint, `endpoints.EndpointPool` several.
 The client asks and reports; it does not retry. Who asks knows whether trying again is safe. The purpose of each call
 is counted so that a test can prove how many calls stand between a frame and signed bytes (none).
 """
 
+import abc
 from base64 import b64decode, b64encode
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final, Generic, Literal, Self, TypeVar, cast
 
 import aiohttp
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
-from solders.hash import Hash
+from solders.hash import Hash, ParseHashError
 from solders.pubkey import Pubkey
 
 from slotzero.errors import MalformedError, RateLimitedError, RpcError, TransportError
 from slotzero.secret import redacted_url
 from slotzero.solana.transaction import RecentBlockhash
-from slotzero.units import BlockHeight, Lamports, Slot
+from slotzero.units import BlockHeight, Lamports, MicroLamportsPerCu, Slot
 
 __all__ = [
+    "MIN_CONTEXT_SLOT_NOT_REACHED",
     "AccountInfo",
     "Commitment",
     "Purpose",
+    "RecentFee",
+    "Rpc",
     "RpcClient",
     "SignatureStatus",
     "Simulation",
     "TokenBalance",
     "TransactionRecord",
+    "WithSlot",
+    "context_slot",
 ]
 
 Commitment = Literal["processed", "confirmed", "finalized"]
 Purpose = Literal["startup", "warm", "plan", "safety", "send", "confirm", "account"]
 """What a call is for. `plan` must stay at zero: it exists to be counted."""
+
+MIN_CONTEXT_SLOT_NOT_REACHED: Final = -32016
+"""The RPC error of a node that has not come as far as `minContextSlot`; another node may have."""
 
 T = TypeVar("T")
 JsonValue = Any  # a JSON value on the wire: the codec's own edge
@@ -41,6 +52,21 @@ _MS_PER_S: Final = 1000
 _MAX_REPLY_BYTES: Final = 32 << 20
 _HTTP_OK: Final = 200
 _HTTP_TOO_MANY: Final = 429
+_RETRY_AFTER_DIGITS: Final = 9
+
+
+class WithSlot(Struct, Generic[T], frozen=True, kw_only=True):
+    """An answer, and the slot of the bank it was read from."""
+
+    slot: Slot
+    value: T
+
+
+class RecentFee(Struct, frozen=True, kw_only=True):
+    """The least compute unit price that landed in a slot, among transactions that write the accounts asked about."""
+
+    slot: Slot
+    price: MicroLamportsPerCu
 
 
 class AccountInfo(Struct, frozen=True, kw_only=True):
@@ -143,15 +169,15 @@ class _Amount(Struct):
 class _TokenBalance(Struct):
     mint: str
     uiTokenAmount: _Amount  # noqa: N815
-    owner: str = ""
+    owner: str
 
 
 class _Meta(Struct):
     fee: int
     preBalances: list[int]  # noqa: N815
     postBalances: list[int]  # noqa: N815
+    postTokenBalances: list[_TokenBalance]  # noqa: N815 a node that keeps none would make a full position look empty
     err: JsonValue = None
-    postTokenBalances: list[_TokenBalance] | None = None  # noqa: N815
 
 
 class _Transaction(Struct):
@@ -159,37 +185,37 @@ class _Transaction(Struct):
     meta: _Meta
 
 
-class RpcClient:
-    """One endpoint over one keep-alive HTTP session. Use it as an async context manager.
+class _RecentFee(Struct):
+    slot: int
+    prioritizationFee: int  # noqa: N815
+
+
+def context_slot(result: object) -> Slot | None:
+    """Return the slot a decoded result says it was read at, or None when it says none. *Pure.*"""
+    return Slot(result.context.slot) if isinstance(result, _WithContext) else None
+
+
+def _at(commitment: Commitment, min_context_slot: Slot | None, **more: object) -> dict[str, object]:
+    options: dict[str, object] = {"commitment": commitment, **more}
+    if min_context_slot is not None:
+        options["minContextSlot"] = min_context_slot
+    return options
+
+
+class Rpc(abc.ABC):
+    """What can be asked of a cluster, whoever answers.
+
+    `min_context_slot` refuses the answer of a node that has not come so far: RpcError with code
+    `MIN_CONTEXT_SLOT_NOT_REACHED`.
 
     Args:
-        url: The endpoint; credentials in it never reach an error or a log.
-        timeout_ms: How long one call may take.
+        endpoint: Its name in errors and logs, without anything secret.
     """
 
-    def __init__(self, url: str, *, timeout_ms: int = 5_000) -> None:
-        self._url = url
-        self.endpoint = redacted_url(url)
-        self._timeout = aiohttp.ClientTimeout(total=timeout_ms / _MS_PER_S)
-        self._session: aiohttp.ClientSession | None = None
-        self._decoders: dict[object, msgspec.json.Decoder[Any]] = {}
-        self._next_id = 0
+    def __init__(self, endpoint: str) -> None:
+        self.endpoint = endpoint
         self.calls: Counter[str] = Counter()
         """Calls made, by purpose."""
-
-    async def __aenter__(self) -> Self:
-        """Open the session."""
-        connector = aiohttp.TCPConnector(limit=64, keepalive_timeout=60)
-        self._session = aiohttp.ClientSession(
-            connector=connector, timeout=self._timeout, headers={"Content-Type": "application/json"}
-        )
-        return self
-
-    async def __aexit__(self, *exc: object) -> None:
-        """Close the session."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
 
     # ---- reads -----------------------------------------------------------------------------------------------------
 
@@ -203,41 +229,88 @@ class RpcClient:
 
     async def get_latest_blockhash(self, commitment: Commitment, *, purpose: Purpose = "warm") -> RecentBlockhash:
         """Return the newest blockhash at `commitment`."""
-        params = [{"commitment": commitment}]
+        return (await self.latest_blockhash_at(commitment, purpose=purpose)).value
+
+    async def latest_blockhash_at(
+        self, commitment: Commitment, *, min_context_slot: Slot | None = None, purpose: Purpose = "warm"
+    ) -> WithSlot[RecentBlockhash]:
+        """Return the newest blockhash at `commitment` and the slot of its block."""
+        params = [_at(commitment, min_context_slot)]
         reply = await self._call("getLatestBlockhash", params, _WithContext[_Blockhash], purpose)
-        return RecentBlockhash(
-            hash=Hash.from_string(reply.value.blockhash),
-            last_valid_block_height=BlockHeight(reply.value.lastValidBlockHeight),
-        )
+        with self._reading("getLatestBlockhash"):
+            newest = RecentBlockhash(
+                hash=Hash.from_string(reply.value.blockhash),
+                last_valid_block_height=BlockHeight(reply.value.lastValidBlockHeight),
+            )
+        return WithSlot(slot=Slot(reply.context.slot), value=newest)
 
-    async def get_block_height(self, commitment: Commitment, *, purpose: Purpose = "confirm") -> BlockHeight:
+    async def get_block_height(
+        self, commitment: Commitment, *, min_context_slot: Slot | None = None, purpose: Purpose = "confirm"
+    ) -> BlockHeight:
         """Return the block height at `commitment`; a blockhash expires by it."""
-        return BlockHeight(await self._call("getBlockHeight", [{"commitment": commitment}], int, purpose))
+        return BlockHeight(await self._call("getBlockHeight", [_at(commitment, min_context_slot)], int, purpose))
 
-    async def get_balance(self, key: Pubkey, commitment: Commitment, *, purpose: Purpose = "account") -> Lamports:
+    async def get_balance(
+        self,
+        key: Pubkey,
+        commitment: Commitment,
+        *,
+        min_context_slot: Slot | None = None,
+        purpose: Purpose = "account",
+    ) -> Lamports:
         """Return the lamports of `key`."""
-        params = [str(key), {"commitment": commitment}]
+        params = [str(key), _at(commitment, min_context_slot)]
         return Lamports((await self._call("getBalance", params, _WithContext[int], purpose)).value)
 
     async def get_minimum_balance(self, size: int, *, purpose: Purpose = "startup") -> Lamports:
         """Return the rent-exempt minimum of an account of `size` bytes; it falls in steps, so never hard-code it."""
         return Lamports(await self._call("getMinimumBalanceForRentExemption", [size], int, purpose))
 
+    async def get_recent_prioritization_fees(
+        self, keys: Sequence[Pubkey], *, purpose: Purpose = "warm"
+    ) -> list[RecentFee]:
+        """Return, for up to 150 recent slots, the least price that landed while writing all of at most 128 `keys`."""
+        params = [[str(key) for key in keys]]
+        reply = await self._call("getRecentPrioritizationFees", params, list[_RecentFee], purpose)
+        return [RecentFee(slot=Slot(fee.slot), price=MicroLamportsPerCu(fee.prioritizationFee)) for fee in reply]
+
     async def get_multiple_accounts(
         self, keys: Sequence[Pubkey], commitment: Commitment, *, purpose: Purpose = "account"
     ) -> list[AccountInfo | None]:
         """Return the accounts of at most 100 `keys`, in their order; None where there is none."""
-        params = [[str(key) for key in keys], {"commitment": commitment, "encoding": "base64"}]
+        return (await self.accounts_at(keys, commitment, purpose=purpose)).value
+
+    async def accounts_at(
+        self,
+        keys: Sequence[Pubkey],
+        commitment: Commitment,
+        *,
+        min_context_slot: Slot | None = None,
+        purpose: Purpose = "account",
+    ) -> WithSlot[list[AccountInfo | None]]:
+        """Return the accounts of at most 100 `keys`, in their order, and the slot all of them were read at."""
+        params = [[str(key) for key in keys], _at(commitment, min_context_slot, encoding="base64")]
         reply = await self._call("getMultipleAccounts", params, _WithContext[list[_Account | None]], purpose)
-        return [self._account(account) for account in reply.value]
+        self._expect(len(keys), reply.value, "getMultipleAccounts")
+        with self._reading("getMultipleAccounts"):
+            accounts = [_account(account) for account in reply.value]
+        return WithSlot(slot=Slot(reply.context.slot), value=accounts)
 
     async def get_signature_statuses(
         self, signatures: Sequence[str], *, search_history: bool = False, purpose: Purpose = "confirm"
     ) -> list[SignatureStatus | None]:
         """Return what the node knows of at most 256 `signatures`; None is *not known*, which is not *failed*."""
+        reply = await self.signature_statuses_at(signatures, search_history=search_history, purpose=purpose)
+        return reply.value
+
+    async def signature_statuses_at(
+        self, signatures: Sequence[str], *, search_history: bool = False, purpose: Purpose = "confirm"
+    ) -> WithSlot[list[SignatureStatus | None]]:
+        """Return what the node knows of at most 256 `signatures`, and the slot of the *processed* bank it looked in."""
         params = [list(signatures), {"searchTransactionHistory": search_history}]
         reply = await self._call("getSignatureStatuses", params, _WithContext[list[_Status | None]], purpose)
-        return [
+        self._expect(len(signatures), reply.value, "getSignatureStatuses")
+        statuses = [
             None
             if status is None
             else SignatureStatus(
@@ -245,6 +318,7 @@ class RpcClient:
             )
             for status in reply.value
         ]
+        return WithSlot(slot=Slot(reply.context.slot), value=statuses)
 
     async def get_transaction(
         self, signature: str, commitment: Literal["confirmed", "finalized"], *, purpose: Purpose = "account"
@@ -256,42 +330,52 @@ class RpcClient:
         if reply is None:
             return None
         meta = reply.meta
-        return TransactionRecord(
-            slot=Slot(reply.slot),
-            err=meta.err,
-            fee=Lamports(meta.fee),
-            payer_before=Lamports(meta.preBalances[0]),
-            payer_after=Lamports(meta.postBalances[0]),
-            token_balances=tuple(
-                TokenBalance(owner=balance.owner, mint=balance.mint, amount=int(balance.uiTokenAmount.amount))
-                for balance in meta.postTokenBalances or ()
-            ),
-        )
+        with self._reading("getTransaction"):
+            return TransactionRecord(
+                slot=Slot(reply.slot),
+                err=meta.err,
+                fee=Lamports(meta.fee),
+                payer_before=Lamports(meta.preBalances[0]),
+                payer_after=Lamports(meta.postBalances[0]),
+                token_balances=tuple(
+                    TokenBalance(owner=balance.owner, mint=balance.mint, amount=int(balance.uiTokenAmount.amount))
+                    for balance in meta.postTokenBalances
+                ),
+            )
 
     async def simulate(
-        self, raw: bytes, watch: Sequence[Pubkey], commitment: Commitment, *, purpose: Purpose = "safety"
+        self,
+        raw: bytes,
+        watch: Sequence[Pubkey],
+        commitment: Commitment,
+        *,
+        min_context_slot: Slot | None = None,
+        purpose: Purpose = "safety",
     ) -> Simulation:
         """Run `raw` without landing it, signatures unverified and the blockhash replaced.
 
         Returns:
             The result, with the state after it of each account in `watch`.
         """
-        options: dict[str, object] = {
-            "encoding": "base64",
-            "commitment": commitment,
-            "sigVerify": False,
-            "replaceRecentBlockhash": True,
-            "accounts": {"addresses": [str(key) for key in watch], "encoding": "base64"},
-        }
+        options = _at(
+            commitment,
+            min_context_slot,
+            encoding="base64",
+            sigVerify=False,
+            replaceRecentBlockhash=True,
+            accounts={"addresses": [str(key) for key in watch], "encoding": "base64"},
+        )
         params = [b64encode(raw).decode(), options]
         value = (await self._call("simulateTransaction", params, _WithContext[_Simulated], purpose)).value
         accounts = value.accounts if value.accounts is not None else [None] * len(watch)
-        return Simulation(
-            err=value.err,
-            logs=tuple(value.logs or ()),
-            units=value.unitsConsumed or 0,
-            accounts=tuple(self._account(account) for account in accounts),
-        )
+        self._expect(len(watch), accounts, "simulateTransaction")
+        with self._reading("simulateTransaction"):
+            return Simulation(
+                err=value.err,
+                logs=tuple(value.logs or ()),
+                units=value.unitsConsumed or 0,
+                accounts=tuple(_account(account) for account in accounts),
+            )
 
     # ---- writes ----------------------------------------------------------------------------------------------------
 
@@ -309,6 +393,53 @@ class RpcClient:
 
     # ---- the one way out -------------------------------------------------------------------------------------------
 
+    @abc.abstractmethod
+    async def _call(self, method: str, params: list[Any], result: type[T], purpose: Purpose) -> T:
+        """Ask, and return the reply's result as a `result`. Raises EndpointError and MalformedError."""
+
+    def _expect(self, count: int, items: Sequence[object], method: str) -> None:
+        if len(items) != count:
+            raise MalformedError(f"{self.endpoint}: {method} answered with {len(items)} items, asked for {count}")
+
+    @contextmanager
+    def _reading(self, method: str) -> Iterator[None]:
+        """Turn what a value cannot be converted from into our own error."""
+        try:
+            yield
+        except (ValueError, IndexError, ParseHashError) as error:
+            raise MalformedError(f"{self.endpoint}: {method} answered with something else: {error}") from error
+
+
+class RpcClient(Rpc):
+    """One endpoint over one keep-alive HTTP session. Use it as an async context manager.
+
+    Args:
+        url: The endpoint; credentials in it never reach an error or a log.
+        timeout_ms: How long one call may take.
+    """
+
+    def __init__(self, url: str, *, timeout_ms: int = 5_000) -> None:
+        super().__init__(redacted_url(url))
+        self._url = url
+        self._timeout = aiohttp.ClientTimeout(total=timeout_ms / _MS_PER_S)
+        self._session: aiohttp.ClientSession | None = None
+        self._decoders: dict[object, msgspec.json.Decoder[Any]] = {}
+        self._next_id = 0
+
+    async def __aenter__(self) -> Self:
+        """Open the session."""
+        connector = aiohttp.TCPConnector(limit=64, keepalive_timeout=60)
+        self._session = aiohttp.ClientSession(
+            connector=connector, timeout=self._timeout, headers={"Content-Type": "application/json"}
+        )
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        """Close the session."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
     async def _call(self, method: str, params: list[Any], result: type[T], purpose: Purpose) -> T:
         session = self._session
         assert session is not None, "RpcClient is used outside its context"
@@ -316,30 +447,31 @@ class RpcClient:
         self._next_id += 1
         body = msgspec.json.encode({"jsonrpc": "2.0", "id": self._next_id, "method": method, "params": params})
         try:
-            async with session.post(self._url, data=body) as response:
+            # A redirect would take a signed transaction to a host that nobody has configured.
+            async with session.post(self._url, data=body, allow_redirects=False) as response:
                 if response.status == _HTTP_TOO_MANY:
                     raise RateLimitedError(self.endpoint, _retry_after_ms(response.headers.get("Retry-After")))
-                raw = await response.content.read(_MAX_REPLY_BYTES)
-                while not response.content.at_eof():
-                    more = await response.content.read(_MAX_REPLY_BYTES)
-                    raw += more
+                raw = bytearray()
+                async for chunk in response.content.iter_any():
+                    raw += chunk
                     if len(raw) > _MAX_REPLY_BYTES:
                         raise MalformedError(f"{self.endpoint}: {method} answered with more than 32 MiB")
-                status = response.status
-        except TimeoutError as error:
-            raise TransportError(self.endpoint, f"{method} was not answered in time") from error
+                return self._decode(method, response.status, raw, result)
+        except TimeoutError:
+            fault = "was not answered in time"
         except (aiohttp.ClientError, OSError) as error:
-            # The text of an aiohttp error may hold the whole address, a key within it included.
-            raise TransportError(self.endpoint, f"{method} failed ({type(error).__name__})") from None
-        return self._decode(method, status, raw, result)
+            fault = f"failed ({type(error).__name__})"
+        # Raised out here, where the other error is no context of it: the text of an aiohttp error, of a timeout too,
+        # may hold the whole address, a key within it included.
+        raise TransportError(self.endpoint, f"{method} {fault}")
 
-    def _decode(self, method: str, status: int, raw: bytes, result: type[T]) -> T:
+    def _decode(self, method: str, status: int, raw: bytearray, result: type[T]) -> T:
         decoder = self._decoders.get(result)
         if decoder is None:
             decoder = self._decoders[result] = msgspec.json.Decoder(_Reply[result])  # type: ignore[valid-type] # built once for each result type
         try:
             reply = decoder.decode(raw)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             if status != _HTTP_OK:
                 raise TransportError(self.endpoint, f"{method} was answered with HTTP {status}") from error
             raise MalformedError(f"{self.endpoint}: {method} answered with something else: {error}") from error
@@ -350,19 +482,23 @@ class RpcClient:
         value: T = reply.result
         return value
 
-    def _account(self, account: _Account | None) -> AccountInfo | None:
-        if account is None:
-            return None
-        data, encoding = account.data
-        if encoding != "base64":
-            raise MalformedError(f"{self.endpoint}: account data came as {encoding}, asked for base64")
-        return AccountInfo(
-            lamports=Lamports(account.lamports),
-            owner=Pubkey.from_string(account.owner),
-            data=b64decode(data),
-            executable=account.executable,
-        )
+
+def _account(account: _Account | None) -> AccountInfo | None:
+    if account is None:
+        return None
+    data, encoding = account.data
+    if encoding != "base64":
+        raise ValueError(f"account data came as {encoding}, asked for base64")
+    return AccountInfo(
+        lamports=Lamports(account.lamports),
+        owner=Pubkey.from_string(account.owner),
+        data=b64decode(data, validate=True),
+        executable=account.executable,
+    )
 
 
 def _retry_after_ms(header: str | None) -> int | None:
-    return int(header) * _MS_PER_S if header is not None and header.isascii() and header.isdigit() else None
+    """Read a number of seconds; a date, or a number nobody means, is None."""
+    if header is None or not (header.isascii() and header.isdigit() and len(header) <= _RETRY_AFTER_DIGITS):
+        return None
+    return int(header) * _MS_PER_S

@@ -205,7 +205,7 @@ class OrderDesk:
     def _notified(self, entry: _Open, frame: bytes) -> None:
         try:
             result = _decode(frame).params.result
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return  # the status poll will tell
         if isinstance(result.value, _Value):  # else "receivedSignature", which says nothing about landing
             entry.order.on_notified(Slot(result.context.slot), result.value.err)

@@ -11,8 +11,11 @@ from slotzero.venues.market import Market, PoolState
 
 __all__ = ["ExitReason", "Holding", "Valuation"]
 
-ExitReason = Literal["take_profit", "stop_loss", "max_hold", "honeypot", "drain"]
-"""Why a position is sold; "honeypot" = the verdict came after the buy, "drain" = the run is ending."""
+ExitReason = Literal["take_profit", "stop_loss", "max_hold", "honeypot", "drain", "graduated"]
+"""Why a position is sold; "honeypot" = the verdict came after the buy, "drain" = the run is ending.
+
+"graduated" never comes from a rule: the curve has been completed, and the keeper gives the position up instead.
+"""
 
 
 class Valuation(Struct, frozen=True, kw_only=True):

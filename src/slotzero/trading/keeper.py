@@ -8,7 +8,7 @@ import asyncio
 import logging
 from typing import Final
 
-from slotzero.clock import add_ms, elapsed_ns, is_due
+from slotzero.clock import add_ms, elapsed_ns
 from slotzero.errors import EndpointError, MalformedError
 from slotzero.solana.account_watch import AccountUpdate, watch_account
 from slotzero.solana.transaction import SignedTransaction, compute_budget, sign
@@ -17,8 +17,9 @@ from slotzero.trading.context import TradingContext
 from slotzero.trading.exits import ExitReason, Holding
 from slotzero.trading.filters import Refusal
 from slotzero.trading.journal import Intent, IntentSent, IntentSigned, PositionRecord, PositionStuck, new_intent_id
+from slotzero.trading.order import Confirmed
 from slotzero.trading.plan import SellPlan, plan_sell
-from slotzero.units import BPS, Lamports, MicroLamportsPerCu, MonoNs
+from slotzero.units import BPS, ComputeUnits, Lamports, MicroLamportsPerCu, MonoNs
 from slotzero.venues.market import Market, PoolState
 
 __all__ = ["PoolWatch", "PositionKeeper"]
@@ -73,7 +74,12 @@ class PoolWatch:
 
     def _take(self, data: bytes, now: MonoNs) -> None:
         self.state = self._market.decode_state(data)
-        if self.holding is not None and (reason := self.holding.on_state(self.state, now).exit) is not None:
+        if self.holding is None:
+            return
+        reason = self.holding.on_state(self.state, now).exit
+        if self.state.is_complete:
+            reason = "graduated"  # wakes the keeper, which would otherwise wait for a rule that cannot fire any more
+        if reason is not None:
             self.trigger(reason, now)
 
 
@@ -159,8 +165,7 @@ class PositionKeeper:
                 async with asyncio.timeout(elapsed_ns(now, self.holding.deadline) / _NS_PER_S):
                     await asyncio.shield(self._watch.triggered)
             except TimeoutError:
-                if is_due(self.holding.deadline, clock.mono_ns()):
-                    continue
+                continue  # too old now; or the loop's timer was early, and the rest is waited for
         return self._watch.triggered.result()
 
     async def _sell(self, reason: ExitReason) -> None:
@@ -191,7 +196,7 @@ class PositionKeeper:
         signed = sign(
             context.wallet.signer,
             [
-                *compute_budget(context.settings.fees.sell_unit_limit, _price(context)),
+                *compute_budget(self._unit_limit(), _price(context)),
                 # A stranger's gift of one unit makes the closing fail, so only the first attempt carries it.
                 *self._market.sell(plan.tokens, plan.limit_lamports, closes_account=is_first),
             ],
@@ -208,9 +213,17 @@ class PositionKeeper:
                 trace.mark(Stamp.EXIT_SENT, now)
 
         outcome = await context.desk.execute(signed, on_sent=on_sent)
-        trace.mark(Stamp.EXIT_CONFIRMED, context.clock.mono_ns())
+        if isinstance(outcome, Confirmed):
+            trace.mark(Stamp.EXIT_CONFIRMED, context.clock.mono_ns())
         await context.accountant.settle(event, outcome, self._market)
         return context.journal.state.intents[event.intent]
+
+    def _unit_limit(self) -> ComputeUnits:
+        """One unit less than the sell before it: two attempts within one blockhash must not be the same bytes.
+
+        The chain would take the second for the first, and the journal would count one failure twice.
+        """
+        return ComputeUnits(max(1, self._context.settings.fees.sell_unit_limit - self._position.sells))
 
     def _event(self, signed: SignedTransaction, reason: ExitReason, plan: SellPlan) -> IntentSigned:
         return IntentSigned(

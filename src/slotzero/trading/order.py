@@ -78,6 +78,8 @@ class Order:
         self._may_send = may_send
         self._next_send: MonoNs | None = None
         self._next_poll: MonoNs | None = None
+        self._last_asks = 0
+        """How often it was asked for since the limit was passed: an answer to an earlier question is no last look."""
         self._unknown_looks = 0
         self._height = BlockHeight(0)
         self.outcome: Outcome | None = None
@@ -113,6 +115,7 @@ class Order:
         commands: list[Command] = []
         if self._next_poll is not None and is_due(self._next_poll, now):
             self._next_poll = later(now, self._poll_ns)
+            self._last_asks += self.is_past_limit
             commands.append(AskStatus(history=self.is_past_limit or not self._may_send))
         if self._next_send is not None and is_due(self._next_send, now) and not self.is_past_limit:
             self._next_send = later(now, self._rebroadcast_ns)
@@ -129,7 +132,7 @@ class Order:
         if self.outcome is not None:
             return
         if status is None:
-            if asked == "history" and self.is_past_limit:
+            if asked == "history" and self._unknown_looks < self._last_asks:
                 self._unknown_looks += 1
                 if self._unknown_looks >= _LAST_LOOKS:
                     self.outcome = Expired()

@@ -20,6 +20,7 @@ from slotzero.trading.fees import network_fee
 from slotzero.trading.filters import Filters, Refusal
 from slotzero.trading.journal import IntentAbandoned, IntentSent, IntentSigned, new_intent_id
 from slotzero.trading.keeper import PoolWatch, PositionKeeper
+from slotzero.trading.order import Confirmed
 from slotzero.trading.plan import BuyPlan, plan_buy
 from slotzero.trading.probe import RentFacts, round_trip_probe
 from slotzero.units import MonoNs
@@ -82,12 +83,17 @@ class Sniper:
         self._stop = stop
         self._until_closed = until_closed
         self._buying = self._checking = 0
+        intents = context.journal.state.intents.values()
+        self._bought_mints = {intent.signed.mint for intent in intents if intent.signed.side == "buy"}
+        """Whatever became of the buy: no mint is bought twice, though a feed may tell of its creation again."""
         self.tasks: set[asyncio.Task[None]] = set()
         """Every snipe under way."""
         self.working: set[str] = set()
         """Intents somebody is working on."""
         self.keepers: dict[str, PositionKeeper] = {}
         """Who watches each open position."""
+        self.taking_up: set[str] = set()
+        """What an earlier run has left and may still turn out to be a position; it takes room until then."""
         self.detected = self.bought = self.closed = 0
         self.rejected: Counter[str] = Counter()
         self.failed: Counter[str] = Counter()
@@ -123,6 +129,8 @@ class Sniper:
     def _prepare(self, pool: NewPool, market: Market, plan: BuyPlan, trace: Trace) -> "_Buy | Refusal":
         """Reserve and sign; or say why not, in which case the pool is still checked, so that the reason is known."""
         context = self._context
+        if pool.mint in self._bought_mints:
+            return Refusal(reason="already_bought", detail="the journal has a buy of it: a mint is bought once")
         if (reason := self._no_room()) is not None:
             return reason
         blockhash = context.blockhashes.current(self._clock.mono_ns())
@@ -138,6 +146,7 @@ class Sniper:
         signed = sign(context.wallet.signer, instructions, blockhash)
         trace.mark(Stamp.SIGNED, self._clock.mono_ns())
         self._buying += 1
+        self._bought_mints.add(pool.mint)
         event = IntentSigned(
             intent=new_intent_id(),
             side="buy",
@@ -155,7 +164,7 @@ class Sniper:
         return _Buy(signed=signed, event=event, reserved_lamports=reserved)
 
     def _no_room(self) -> Refusal | None:
-        open_now = self._buying + len(self.keepers)
+        open_now = self._buying + len(self.keepers) + len(self.taking_up)
         most = self._settings.trade.max_open_positions
         if self._stop.is_set():
             return Refusal(reason="stopping", detail="the run is ending")
@@ -164,6 +173,10 @@ class Sniper:
         if open_now >= most:
             return Refusal(reason="max_open_positions", detail=f"{open_now} positions are open, the most is {most}")
         return None
+
+    def is_working_on(self, signed: IntentSigned) -> bool:
+        """Tell whether somebody will see to the end of an intent: a snipe, or the keeper whose sell it is."""
+        return signed.intent in self.working or signed.position in self.keepers
 
     def own(self, task: asyncio.Task[None]) -> None:
         """Count a task among the snipes under way."""
@@ -219,7 +232,8 @@ class Sniper:
                 self._journal.append(IntentSent(intent=intent))
 
             outcome = await context.desk.execute(buy.signed, on_sent=on_sent)
-            trace.mark(Stamp.CONFIRMED, self._clock.mono_ns())
+            if isinstance(outcome, Confirmed):
+                trace.mark(Stamp.CONFIRMED, self._clock.mono_ns())
             state = await context.accountant.settle(buy.event, outcome, market)
         finally:
             self.working.discard(intent)

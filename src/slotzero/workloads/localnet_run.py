@@ -23,7 +23,7 @@ from slotzero.localnet.process import running_localnet
 from slotzero.secret import Secret, redacted_url
 from slotzero.solana.rpc import RpcClient
 from slotzero.solana.transaction import Signer
-from slotzero.trading.journal import Journal
+from slotzero.trading.journal import ExternalTransfer, Journal
 from slotzero.units import LAMPORTS_PER_SOL, DurationNs, Lamports, LamportsDelta
 from slotzero.venues.registry import VENUES
 
@@ -40,7 +40,7 @@ class LocalnetRun(Struct, frozen=True, kw_only=True):
     Attributes:
         start_lamports: The wallet's balance before the first order of this run.
         end_lamports: Its balance at the end, read from the chain.
-        journal_lamports: The sum of the balance changes this run wrote into the journal.
+        expected_lamports: What it should be by the journal.
     """
 
     report: EngineReport
@@ -51,12 +51,12 @@ class LocalnetRun(Struct, frozen=True, kw_only=True):
     duration_ns: DurationNs
     start_lamports: Lamports
     end_lamports: Lamports
-    journal_lamports: LamportsDelta
+    expected_lamports: int
 
     @property
     def unexplained_lamports(self) -> LamportsDelta:
-        """What the wallet's balance changed by beyond what the journal says: 0, or something is wrong."""
-        return LamportsDelta(self.end_lamports - self.start_lamports - self.journal_lamports)
+        """What the wallet holds beyond what the journal says, all runs on this chain included: 0, or tell why."""
+        return LamportsDelta(self.end_lamports - self.expected_lamports)
 
 
 class _Chain(Struct, frozen=True, kw_only=True):
@@ -102,7 +102,7 @@ async def snipe_on_localnet(
         signer = localnet_signer(genesis)
         path = journal_path(settings.journal.path, genesis)
         async with Journal(path, genesis, clock=clock) as journal:
-            await _fund(rpc, signer, settings, clock)
+            await _fund(rpc, signer, settings, journal, clock)
             engine = Engine(
                 settings,
                 rpc=rpc,
@@ -114,7 +114,6 @@ async def snipe_on_localnet(
             )
             if on_engine is not None:
                 on_engine(engine)
-            before = sum(intent.lamports_delta for intent in journal.state.intents.values())
             start, began = await rpc.get_balance(signer.pubkey, "processed"), clock.mono_ns()
             report = await engine.run(until_closed=until_closed, for_s=for_s)
             return LocalnetRun(
@@ -126,7 +125,7 @@ async def snipe_on_localnet(
                 duration_ns=elapsed_ns(began, clock.mono_ns()),
                 start_lamports=start,
                 end_lamports=await rpc.get_balance(signer.pubkey, "processed"),
-                journal_lamports=LamportsDelta(report.journal_lamports - before),
+                expected_lamports=report.expected_lamports,
             )
 
 
@@ -155,15 +154,23 @@ async def _genesis_of_a_localnet(rpc: RpcClient) -> str:
     return await rpc.get_genesis_hash()
 
 
-async def _fund(rpc: RpcClient, signer: Signer, settings: Settings, clock: Clock) -> None:
-    """Ask the faucet for money when the wallet cannot pay for what it may buy."""
+async def _fund(rpc: RpcClient, signer: Signer, settings: Settings, journal: Journal, clock: Clock) -> None:
+    """Ask the faucet for money when the wallet cannot pay for what it may buy, and tell the journal."""
+    balance = await rpc.get_balance(signer.pubkey, "processed")
+    if balance and not journal.state.external_lamports:
+        await journal.append(_transfer(signer, balance, "held at the first start"))
     need = settings.trade.buy_lamports * (settings.trade.max_open_positions + 1)
-    if await rpc.get_balance(signer.pubkey, "processed") > need:
+    if balance > need:
         return
     amount = Lamports(max(_FUNDING, 2 * need))
     await rpc.request_airdrop(signer.pubkey, amount)
     deadline = add_ms(clock.mono_ns(), _FUNDED_WITHIN_MS)
-    while await rpc.get_balance(signer.pubkey, "processed") < amount:
+    while await rpc.get_balance(signer.pubkey, "processed") < balance + amount:
         if is_due(deadline, clock.mono_ns()):
             raise LocalnetError("the embedded chain's faucet did not fund the wallet")
         await asyncio.sleep(_LOOK_EVERY_MS / 1000)
+    await journal.append(_transfer(signer, amount, "funded by the embedded chain's faucet"))
+
+
+def _transfer(signer: Signer, lamports: int, reason: str) -> ExternalTransfer:
+    return ExternalTransfer(wallet=signer.pubkey, lamports_delta=LamportsDelta(lamports), reason=reason)

@@ -82,6 +82,13 @@ def test_transaction_without_recorded_inner_instructions_falls_back_to_its_log()
     assert replayed(transaction(lines=["Log truncated"], is_recorded=False)).dropped == {DropReason.TRUNCATED_LOG: 1}
 
 
+def test_transaction_whose_log_alone_holds_the_creation_is_read_from_it() -> None:
+    other = {"programId": STRANGER, "accounts": [], "data": "", "stackHeight": 2}
+    assert len(replayed(transaction(other, lines=CREATED.lines)).creations) == 1
+    forged = Log().invoke(STRANGER).data(create_event()).success().lines
+    assert replayed(transaction(other, lines=forged)).dropped == {DropReason.FORGED_EVENT: 1}
+
+
 @pytest.mark.parametrize(
     ("document", "reason"),
     [

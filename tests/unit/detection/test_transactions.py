@@ -151,6 +151,10 @@ def test_failure_is_told() -> None:
 )
 def test_document_that_makes_no_sense_is_malformed(changes: dict[str, object]) -> None:
     broken = document(**changes)
-    with pytest.raises(MalformedError):
+
+    def read() -> None:
         log_notification(broken)
         executed_calls(broken)
+
+    with pytest.raises(MalformedError):
+        read()

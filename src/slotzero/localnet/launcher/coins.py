@@ -169,9 +169,9 @@ def script_coin(seed: int, index: int, plan: CoinPlan) -> CoinScript:
 
 
 def _names(generator: Random) -> tuple[str, str]:
-    noun = generator.choice(_NOUNS)
-    name = f"{generator.choice(_ADJECTIVES)} {noun}{generator.choice(_SUFFIXES)}"
-    return name, generator.choice((noun, "".join(word[0] for word in name.split()) + noun[1:])).upper()
+    adjective, noun = generator.choice(_ADJECTIVES), generator.choice(_NOUNS)
+    name = f"{adjective} {noun}{generator.choice(_SUFFIXES)}"
+    return name, generator.choice((noun, adjective[0] + noun)).upper()
 
 
 def _creator_buy(generator: Random, plan: CoinPlan) -> int:

@@ -8,11 +8,12 @@ from typing import Final, TypeAlias
 import msgspec
 
 from slotzero.errors import ConfigError, UsageError
-from slotzero.localnet.launcher.mix import MAX_RIVALS, Mix
+from slotzero.localnet.launcher.mix import MAX_RIVALS, FlavourWeights, Mix, TrapWeights
 
 __all__ = ["load_mix", "parse_mix"]
 
 _MAX_FILE_BYTES: Final = 100_000
+_MAX_SHOWN_CHARS: Final = 40
 _MAX_WEIGHT: Final = 1_000_000
 
 _Table: TypeAlias = Mapping[str, int | Mapping[str, int]]
@@ -64,15 +65,14 @@ def parse_mix(text: str, source: str) -> Mix:
     except (ValueError, RecursionError) as error:
         raise ConfigError(source, [f"expected TOML, got a text that breaks off: {error}"]) from error
     problems = list(_problems(document, _KEYS, ""))
-    if problems:
-        raise ConfigError(source, problems)
-    mix = msgspec.convert(document, Mix)
-    for name, weights in (("traps", mix.traps), ("flavours", mix.flavours)):
-        if not any(msgspec.structs.astuple(weights)):
+    for name, weights in (("traps", TrapWeights), ("flavours", FlavourWeights)):
+        section = document.get(name, {})
+        is_refused = any(problem.startswith((f"{name}:", f"{name}.")) for problem in problems)
+        if not is_refused and not any(msgspec.structs.astuple(msgspec.convert(section, weights))):
             problems.append(f"{name}: expected at least one weight above 0, got none")
     if problems:
         raise ConfigError(source, problems)
-    return mix
+    return msgspec.convert(document, Mix)
 
 
 def _problems(document: Mapping[str, object], table: _Table, prefix: str) -> Iterator[str]:
@@ -80,7 +80,7 @@ def _problems(document: Mapping[str, object], table: _Table, prefix: str) -> Ite
         path = f"{prefix}{name}"
         match table.get(name):
             case None:
-                yield f"{path!r}: unknown key, known here: {', '.join(table)}"
+                yield f"{_named(path)}: unknown key, known here: {', '.join(table)}"
             case int(most):
                 if type(value) is not int or not 0 <= value <= most:
                     yield f"{path}: expected a whole number between 0 and {most:_}, got {_shown(value)}"
@@ -91,6 +91,11 @@ def _problems(document: Mapping[str, object], table: _Table, prefix: str) -> Ite
                     yield f"{path}: expected a section, [{path}], got {_shown(value)}"
 
 
+def _named(path: str) -> str:
+    """Return a key of the file as it is where that is harmless on a terminal."""
+    return path if path.isprintable() and len(path) <= _MAX_SHOWN_CHARS else repr(path[:_MAX_SHOWN_CHARS])
+
+
 def _shown(value: object) -> str:
     match value:
         case bool() | float():
@@ -98,6 +103,6 @@ def _shown(value: object) -> str:
         case int() if value.bit_length() <= 64:  # noqa: PLR2004 - a longer one is not worth reading
             return f"{value:_}"
         case str():
-            return repr(value[:40])
+            return repr(value[:_MAX_SHOWN_CHARS])
         case _:
             return f"a {type(value).__name__}"

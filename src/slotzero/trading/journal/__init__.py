@@ -2,6 +2,7 @@
 
 from slotzero.trading.journal.events import (
     Event,
+    ExternalTransfer,
     IntentAbandoned,
     IntentExpired,
     IntentFailed,
@@ -18,6 +19,7 @@ from slotzero.trading.journal.state import Intent, IntentState, JournalState, Po
 
 __all__ = [
     "Event",
+    "ExternalTransfer",
     "Intent",
     "IntentAbandoned",
     "IntentExpired",

@@ -11,6 +11,7 @@ from slotzero.venues.records import NewPool
 
 __all__ = [
     "Event",
+    "ExternalTransfer",
     "IntentAbandoned",
     "IntentExpired",
     "IntentFailed",
@@ -35,6 +36,14 @@ class _Event(Struct, frozen=True, kw_only=True, tag_field="kind"):
     """What every event says: which intent it is about (a position carries its buy's intent)."""
 
     intent: str
+
+
+class ExternalTransfer(Struct, frozen=True, kw_only=True, tag_field="kind", tag="external_transfer"):
+    """Money that came into a wallet or left it by no intent of ours: its funding, what it held at the first start."""
+
+    wallet: Pubkey
+    lamports_delta: LamportsDelta
+    reason: str
 
 
 class IntentSigned(_Event, frozen=True, kw_only=True, tag="intent_signed"):
@@ -111,7 +120,8 @@ class PositionStuck(_Event, frozen=True, kw_only=True, tag="position_stuck"):
 
 
 Event = (
-    IntentSigned
+    ExternalTransfer
+    | IntentSigned
     | IntentSent
     | IntentLanded
     | IntentFailed

@@ -50,6 +50,7 @@ CREATE INDEX events_by_chain ON events (chain, seq);
 INSERT INTO meta VALUES ('schema', '1');
 COMMIT;
 """
+_MAGIC: Final = b"SQLite format 3\x00"
 _MAX_GROUP: Final = 256
 
 
@@ -171,11 +172,14 @@ class Journal:
 
     def _load(self) -> None:
         try:
-            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            with open(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "rb") as file:
+                beginning = file.read(len(_MAGIC))
         except OSError as error:
             raise JournalError(
                 f"the journal {self.path} cannot be opened: {error.strerror}; name another with [journal] path"
             ) from error
+        if beginning not in (b"", _MAGIC):  # SQLite itself would take a file of one byte for an empty one
+            raise JournalError(f"{self.path} is no slotzero journal; name another file with [journal] path")
         try:
             connection = self._connect()
             try:
@@ -188,7 +192,7 @@ class Journal:
                     self.state.apply(event, wall_ns)
             finally:
                 connection.close()
-        except (sqlite3.Error, msgspec.MsgspecError, ValueError, RecursionError) as error:
+        except (sqlite3.Error, ValueError, TypeError, RecursionError) as error:
             raise JournalError(
                 f"the journal {self.path} cannot be read ({error}); keep it aside and name another with [journal] path"
             ) from error

@@ -7,6 +7,7 @@ from solders.pubkey import Pubkey
 
 from slotzero.trading.journal.events import (
     Event,
+    ExternalTransfer,
     IntentAbandoned,
     IntentExpired,
     IntentFailed,
@@ -48,6 +49,7 @@ class PositionRecord(Struct, kw_only=True):
         id: The buy's intent.
         quoted_lamports: What the tokens were quoted at, venue fees included: what exits are measured from.
         pnl_lamports: The sum of every balance change this position has caused so far; final when closed.
+        sells: How many sells of it have been signed.
     """
 
     id: str
@@ -59,6 +61,7 @@ class PositionRecord(Struct, kw_only=True):
     pnl_lamports: LamportsDelta
     state: Literal["open", "stuck", "closed"] = "open"
     reason: str = ""
+    sells: int = 0
 
 
 class JournalState:
@@ -67,8 +70,13 @@ class JournalState:
     def __init__(self) -> None:
         self.intents: dict[str, Intent] = {}
         self.positions: dict[str, PositionRecord] = {}
-        self.bought_mints: set[Pubkey] = set()
-        """Mints for which a buy was ever signed, whatever became of it: none is bought a second time."""
+        self.external_lamports = LamportsDelta(0)
+        """What came in and left by no intent of ours."""
+
+    @property
+    def expected_lamports(self) -> int:
+        """What the wallets of this journal must hold together, by what it says."""
+        return self.external_lamports + sum(intent.lamports_delta for intent in self.intents.values())
 
     def open_intents(self) -> list[Intent]:
         """Return the intents the chain has to be asked about, oldest first."""
@@ -84,6 +92,9 @@ class JournalState:
         Raises:
             ValueError: The event does not fit the state: an unknown intent or position, or one that has ended.
         """
+        if isinstance(event, ExternalTransfer):
+            self.external_lamports = LamportsDelta(self.external_lamports + event.lamports_delta)
+            return
         if isinstance(event, IntentSigned):
             self._signed(event)
             return
@@ -104,11 +115,9 @@ class JournalState:
         if event.intent in self.intents:
             raise ValueError(f"intent {event.intent} is already in the journal")
         if event.side == "sell":
-            self._held(event.position)
+            self._held(event.position).sells += 1
         elif event.pool is None:
             raise ValueError(f"the buy {event.intent} carries no pool")
-        else:
-            self.bought_mints.add(event.mint)
         self.intents[event.intent] = Intent(signed=event)
 
     def _held(self, position_id: str | None) -> PositionRecord:
