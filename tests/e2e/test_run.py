@@ -66,11 +66,13 @@ def test_traps_rob_a_bot_without_a_gate(tmp_path: Path) -> None:
     assert document["invariants"] == ZERO
     assert document["snipes"]["bought"] >= 2
     frozen = [p for p in document["positions"] if p["state"] == "stuck" and "AccountFrozen" in p["reason"]]
-    robbed = [p for p in document["positions"] if p["state"] == "closed" and p["tokens"] == 0]
+    robbed = [
+        p for p in document["positions"] if -p["pnl_lamports"] > p["quoted_lamports"] * 8 // 10 and p not in frozen
+    ]
     assert frozen, "the freeze trap keeps what was bought"
     assert all(-p["pnl_lamports"] > p["quoted_lamports"] for p in frozen)
-    assert robbed, "the fee trap lets go of a tenth"
-    assert all(-p["pnl_lamports"] > p["quoted_lamports"] * 8 // 10 for p in robbed)
+    assert robbed, "the fee trap lets go of a tenth at most"
+    assert {p["state"] for p in robbed} == {"closed"}
 
 
 def test_same_coins_are_refused_by_the_default_gate(tmp_path: Path) -> None:
