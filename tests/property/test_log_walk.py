@@ -20,6 +20,7 @@ LIES = [
     *(f"Program {program} invoke [{height}]" for program in PROGRAMS for height in (1, 2, 3)),
     *(f"Program {program} success" for program in PROGRAMS),
     *(f"x {program} invoke [1]" for program in PROGRAMS),
+    "y invoke [2]",
     "all is a success",
     "it failed: no",
     "Log truncated",

@@ -77,6 +77,39 @@ def test_message_that_imitates_the_runtime_can_only_make_the_quick_look_unsure(m
     assert surely(log) == [False]
 
 
+@pytest.mark.parametrize(
+    "log",
+    [
+        Log().invoke(PUMP).invoke(STRANGER).say("all is a success").data(b"forged").success().success(),
+        Log().invoke(PUMP).invoke(STRANGER).say(f"Program {STRANGER} success").data(b"forged").success().success(),
+        Log()
+        .invoke(PUMP)
+        .invoke(STRANGER)
+        .invoke(SYSTEM)
+        .say("y invoke [2]")
+        .success()
+        .data(b"forged")
+        .success()
+        .success(),
+        Log().invoke(PUMP).invoke(STRANGER).say(f"{PUMP} invoke [2]").data(b"forged").success().success(),
+    ],
+)
+def test_program_the_venue_calls_cannot_pass_for_the_venue(log: Log) -> None:
+    assert emitters(log) == [STRANGER]
+    assert surely(log) == [False]
+
+
+def test_height_of_two_digits_is_left_to_the_walk() -> None:
+    log = Log().invoke(PUMP)
+    for _ in range(20):
+        log.invoke(STRANGER)
+    log.success().data(b"forged")
+    for _ in range(20):
+        log.success()
+    assert emitters(log) == [STRANGER]
+    assert surely(log) == [False]
+
+
 def test_failed_inner_call_returns_to_the_caller_and_makes_the_quick_look_unsure() -> None:
     log = Log().invoke(PUMP).invoke(TOKEN_2022).failed().data(b"1").success()
     assert emitters(log) == [PUMP]

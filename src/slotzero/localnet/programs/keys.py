@@ -74,7 +74,9 @@ def _constant(name: str, value: bytes) -> str:
 
 
 def _address(name: str, address: str) -> str:
-    return f"static const u8 {name}[32] = {{{', '.join(str(byte) for byte in decode_base58(address))}}};"
+    raw = decode_base58(address)
+    rows = ",\n    ".join(", ".join(f"0x{byte:02x}" for byte in raw[at : at + 16]) for at in (0, 16))
+    return f"/* {address} */\nstatic const u8 {name}[32] = {{\n    {rows},\n}};"
 
 
 def pump_header() -> str:

@@ -81,7 +81,8 @@ u64 sol_log_data(const slice *fields, u64 fields_len);
 u64 sol_memcpy_(void *to, const void *from, u64 len);
 u64 sol_get_clock_sysvar(clock_sysvar *out);
 u64 sol_get_rent_sysvar(rent_sysvar *out);
-u64 sol_invoke_signed_c(const instruction *call, const account *infos, u64 infos_len, const slice *signers, u64 signers_len);
+u64 sol_invoke_signed_c(const instruction *call, const account *infos, u64 infos_len, const slice *signers,
+                        u64 signers_len);
 u64 sol_try_find_program_address(const slice *seeds, u64 seeds_len, const u8 *program, u8 *address, u8 *bump);
 
 #define LOG(text) sol_log_(text, sizeof(text) - 1)
@@ -94,7 +95,8 @@ INLINED void put64(u8 *data, u64 offset, u64 value) { *(u64 *)(data + offset) = 
 INLINED void put32(u8 *data, u64 offset, u64 value) { *(u32 *)(data + offset) = (u32)value; }
 
 INLINED int key_equal(const u8 *a, const u8 *b) {
-    return get64(a, 0) == get64(b, 0) && get64(a, 8) == get64(b, 8) && get64(a, 16) == get64(b, 16) && get64(a, 24) == get64(b, 24);
+    return get64(a, 0) == get64(b, 0) && get64(a, 8) == get64(b, 8) && get64(a, 16) == get64(b, 16) &&
+           get64(a, 24) == get64(b, 24);
 }
 INLINED int key_is_zero(const u8 *key) { return !(get64(key, 0) | get64(key, 8) | get64(key, 16) | get64(key, 24)); }
 INLINED void key_copy(u8 *to, const u8 *from) {

@@ -24,6 +24,8 @@ from slotzero.venues.pumpfun import (
     curve_address,
     curve_v2_address,
     quote_buy,
+    quote_buy_exact_in,
+    reserves_after_sell,
     user_volume_accumulator_address,
 )
 from slotzero.venues.pumpfun.addresses import MAYHEM_PROGRAM
@@ -163,6 +165,17 @@ def test_trade_event_names_its_instruction(name: str, told: str) -> None:
     assert (event.holder_rewards_bps, event.holder_rewards, event.creator_fee_unclaimed) == (0, 0, 0)
 
 
+@pytest.mark.parametrize("name", ["sell", "sell_v2"])
+def test_sell_gives_the_tokens_back_and_the_curve_counts_them(name: str) -> None:
+    made = stage()
+    before, held = made.world.curve(MINT).reserves, made.world.tokens(made.accounts.user_tokens)
+    event = trade_event(made, name)
+    after = made.world.curve(MINT).reserves
+    assert event.reserves == after == reserves_after_sell(before, 10**12, event.quote_amount)
+    assert made.world.tokens(made.accounts.user_tokens) == held - 10**12
+    assert made.world.tokens(made.accounts.curve_tokens) == SUPPLY - held + 10**12
+
+
 def test_volume_is_tracked_when_asked_for() -> None:
     made = stage()
     (event,) = events(made.world.run(USER, buy(made.accounts, 10**12, 10**12, is_volume_tracked=True)))
@@ -218,6 +231,18 @@ def test_budget_beyond_the_end_buys_what_is_left_at_its_price(name: str) -> None
     cost = HALFWAY.virtual_quote * HALFWAY.real_token // (HALFWAY.virtual_token - HALFWAY.real_token) + 1
     assert (told[0].tokens, told[0].quote_amount) == (HALFWAY.real_token, cost)
     assert isinstance(told[1], CompleteEvent)
+
+
+def test_budget_that_buys_exactly_what_is_left_is_spent_whole() -> None:
+    dear = Reserves(
+        virtual_token=1_000, virtual_quote=10**6, real_token=100, real_quote=0
+    )  # one token costs many lamports
+    made = placed_stage(Coin(mint=MINT, creator=CREATOR, reserves=dear))
+    quote = quote_buy_exact_in(dear, 113_400, FeeRates(protocol_bps=95, creator_bps=30))
+    assert quote is not None
+    told = events(made.world.run(USER, made.trade("buy_exact_sol_in", 113_400, 100)))
+    assert isinstance(told[0], TradeEvent)
+    assert (told[0].tokens, told[0].quote_amount) == (quote.tokens, quote.cost) == (100, 112_000)
 
 
 # ---- kinds of coins that can be placed from outside only ----

@@ -120,6 +120,35 @@ def test_sell_of_more_than_the_curve_has_in_sol_is_refused() -> None:
     assert placed.attempt(placed.trade("sell", 10**12, 0)) == 6024
 
 
+@pytest.mark.parametrize(
+    ("state", "name", "amount", "limit", "code"),
+    [
+        # More tokens left than the price knows of.
+        ((10**9, 10**9, 10**12, 0), "buy", 10**9, 2**63, 6024),
+        ((10**9, 10**9, 10**12, 0), "buy", 10**9 + 1, 2**63, 6024),
+        # A cost beyond 64 bits, and one beyond what fees can be taken of.
+        ((10**12, 2**63, 10**12, 0), "buy", 10**12 - 1, 2**64 - 1, 6024),
+        ((10**12, 2**50, 10**12, 0), "buy", 10**12 // 2, 2**64 - 1, 6024),
+        # So dear that a budget buys no token.
+        ((10**9, 10**12, 10**8, 0), "buy_exact_sol_in", 4, 0, 6020),
+    ],
+)
+def test_trade_on_a_curve_of_impossible_state_is_refused(
+    state: tuple[int, int, int, int], name: str, amount: int, limit: int, code: int
+) -> None:
+    virtual_token, virtual_quote, real_token, real_quote = state
+    placed = placed_stage(
+        Coin(
+            mint=MINT,
+            creator=CREATOR,
+            reserves=Reserves(
+                virtual_token=virtual_token, virtual_quote=virtual_quote, real_token=real_token, real_quote=real_quote
+            ),
+        )
+    )
+    assert placed.attempt(placed.trade(name, amount, limit)) == code
+
+
 # ---- a finished curve ----
 
 

@@ -31,11 +31,9 @@ CALLED u64 price_exact_budget(trade *t, const u8 *curve) {
     REQUIRE(net > 1, ERR_BUY_ZERO);
     t->tokens = mul_div(net - 1, tokens, quote + net - 1);
     if (t->tokens > left) {
-        REQUIRE(left < tokens, ERR_OVERFLOW);
+        /* The budget would buy more than is left, so `left` is below `tokens` and costs less than `net`: both fit. */
         t->tokens = left;
-        net = mul_div(quote, left, tokens - left);
-        REQUIRE(net != NO_RESULT, ERR_OVERFLOW);
-        net += 1;
+        net = mul_div(quote, left, tokens - left) + 1;
     }
     if (t->tokens < t->limit) {
         REFUSE("BuySlippageBelowMinTokensOut", 6042, "Slippage: Would buy less tokens than expected min_tokens_out");

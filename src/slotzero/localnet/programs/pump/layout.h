@@ -1,4 +1,4 @@
-/* Field offsets of the venue's public account layouts (Borsh: packed, little-endian, behind an 8-byte discriminator). */
+/* Field offsets of the public account layouts: Borsh (packed, little-endian) behind the eight bytes that tell which. */
 #pragma once
 
 /* BondingCurve. The fields end at 125; since October 2026 the account is created with 141 bytes. */
