@@ -67,7 +67,7 @@ def _facts(run: LocalnetRun) -> Table:
             "chain",
             f"embedded, {pace}, {as_ms(run.duration_ns) / 1000:.1f} s; waited time is its slot timer and loopback",
         ),
-        ("journal", str(run.journal)),
+        ("journal", run.journal),
     ):
         table.add_row(Text(name, style="bold"), Text(fact, overflow="fold"))
     return table
@@ -82,7 +82,7 @@ def _table(title: str, *columns: str) -> Table:
 
 def _counts(report: EngineReport) -> Text:
     rejected, failed = sum(report.rejected.values()), sum(report.failed.values())
-    pnl = sum(position.pnl_lamports for position in report.positions)
+    pnl = sum(_pnl(position, report) for position in report.positions)
     reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(report.failed.items()))
     parts = [
         f"seen {report.detected}",
@@ -101,17 +101,22 @@ def _positions(positions: Iterable[PositionRecord], report: EngineReport) -> Tab
         table.add_column(name, justify="right", no_wrap=True)
     for position in positions:
         worth = report.values.get(position.id)
-        pnl = position.pnl_lamports
+        pnl = _pnl(position, report)
         table.add_row(
-            Text(position.pool.symbol),
+            _plain(position.pool.symbol),
             _short(str(position.pool.mint)),
             position.state,
-            Text(position.reason),
+            _plain(position.reason),
             _sol(position.quoted_lamports),
             "" if worth is None else _sol(worth),
             Text(_sol(pnl), style="" if position.state != "closed" else "green" if pnl > 0 else "red"),
         )
     return table
+
+
+def _pnl(position: PositionRecord, report: EngineReport) -> int:
+    """What a position has brought so far, with what it would bring now while it is open."""
+    return position.pnl_lamports + (report.values.get(position.id) or 0)
 
 
 def _refusals(report: EngineReport) -> Table:
@@ -123,7 +128,7 @@ def _refusals(report: EngineReport) -> Table:
     for reason, count in sorted(report.rejected.items(), key=lambda item: (-item[1], item[0])):
         refused = newest.get(reason)
         example = "" if refused is None else f"{refused.pool.symbol} {_short(str(refused.pool.mint))}: {_clip(refused)}"
-        table.add_row(reason, str(count), Text(example))
+        table.add_row(reason, str(count), _plain(example))
     return table
 
 
@@ -150,6 +155,11 @@ def _clip(refused: Refused) -> str:
     """Return the first finding; the document (`--json`) has them all."""
     first = refused.detail.split("; ", 1)[0]
     return first if len(first) <= _DETAIL_CHARS else f"{first[:_DETAIL_CHARS]}…"
+
+
+def _plain(text: str) -> Text:
+    """Return a stranger's text with nothing in it that a terminal acts on: a coin's symbol may hold escape codes."""
+    return Text("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text))
 
 
 def _short(key: str) -> str:

@@ -77,7 +77,7 @@ def run_document(run: LocalnetRun) -> dict[str, object]:
             "examined": report.detector.prefiltered,
             "dropped": report.detector.dropped,
         },
-        "journal": str(run.journal),
+        "journal": run.journal,
         "invariants": {
             "double_buys": report.double_buys,
             "lost_intents": report.lost_intents,
