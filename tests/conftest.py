@@ -1,9 +1,12 @@
-"""What all tests share: where the captured mainnet data lies, and when its absence is an error."""
+"""What all tests share: the captured mainnet data, a PostgreSQL server, and when the absence of one is an error."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from postgres_lab import fresh_database, postgres_binaries, running_postgres
 
 FIXTURES = Path(__file__).resolve().parent.parent.parent / "shared" / "fixtures"
 
@@ -17,3 +20,25 @@ def mainnet_fixtures() -> Path:
     if os.environ.get("SLOTZERO_REQUIRE_FIXTURES") == "1":
         pytest.fail(reason)
     pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """A PostgreSQL server: the one CI has started, else a throw-away one; skips, or fails where CI requires it."""
+    if url := os.environ.get("SLOTZERO_TEST_POSTGRES_URL"):
+        yield url
+        return
+    if postgres_binaries() is None:
+        reason = "PostgreSQL is not on this machine (apt install postgresql)"
+        if os.environ.get("SLOTZERO_REQUIRE_SERVICES") == "1":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    with running_postgres() as url:
+        yield url
+
+
+@pytest.fixture
+def postgres_url(postgres_server: str) -> Iterator[str]:
+    """An empty database of one test's own."""
+    with fresh_database(postgres_server) as url:
+        yield url

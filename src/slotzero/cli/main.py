@@ -10,6 +10,7 @@ from slotzero.cli.config import config_app
 from slotzero.cli.localnet import localnet
 from slotzero.cli.replay import replay
 from slotzero.cli.run import run
+from slotzero.cli.wallet import wallet_app
 from slotzero.errors import SlotzeroError, UsageError
 
 __all__ = ["app", "main"]
@@ -31,6 +32,7 @@ app.command()(run)
 app.command()(localnet)
 app.command()(replay)
 app.add_typer(config_app, name="config")
+app.add_typer(wallet_app, name="wallet")
 
 
 def main() -> None:

@@ -1,7 +1,6 @@
 """One account's changes, pushed: decoded once, handed on as bytes."""
 
 from base64 import b64decode
-from binascii import Error as Base64Error
 from collections.abc import Callable
 
 import msgspec
@@ -62,7 +61,7 @@ def watch_account(pubsub: PubSub, key: Pubkey, commitment: Commitment, handler: 
         try:
             result = _decode(frame).params.result
             data = b64decode(result.value.data[0], validate=True)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, Base64Error):
+        except (ValueError, RecursionError):  # no JSON, no such document, no base64
             return
         update = AccountUpdate(slot=Slot(result.context.slot), lamports=Lamports(result.value.lamports), data=data)
         handler(update, now)

@@ -4,7 +4,7 @@ import logging
 
 from slotzero.clock import Clock, add_ms, elapsed_ns
 from slotzero.errors import EndpointError, MalformedError
-from slotzero.solana.rpc import RpcClient
+from slotzero.solana.rpc import Rpc
 from slotzero.solana.transaction import RecentBlockhash
 from slotzero.units import NS_PER_MS, BlockHeight, MonoNs
 
@@ -28,7 +28,7 @@ class BlockhashCache:
         max_age_ms: Beyond this age `current` gives nothing: better no order than one that dies on the way.
     """
 
-    def __init__(self, rpc: RpcClient, *, clock: Clock, refresh_ms: int = 1_000, max_age_ms: int = 10_000) -> None:
+    def __init__(self, rpc: Rpc, *, clock: Clock, refresh_ms: int = 1_000, max_age_ms: int = 10_000) -> None:
         self._rpc = rpc
         self._clock = clock
         self._refresh_ms = refresh_ms

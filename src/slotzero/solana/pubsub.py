@@ -4,6 +4,10 @@ A handler gets the frame's bytes and the instant they were read, and runs before
 decision there is no await. To find whose frame it is, the subscription's number is read from the frame's tail, where
 servers put it; only a frame that does not end that way is parsed as JSON.
 
+With several addresses the next one takes its turn when a connection fails, ends or falls silent. What happened between
+two connections was told to nobody, so a reconnect is never silent: when the server has accepted every subscription
+anew, `on_gap` says from when to when nothing was heard, and what is read from then on misses nothing.
+
 picows was chosen by measurement: one-way delivery of a 3.4 kB frame at 500/s on loopback took it 48-69 us (p50),
 aiohttp 68-86 and websockets 120 (docs/decisions/0003-libraries.md).
 """
@@ -11,7 +15,7 @@ aiohttp 68-86 and websockets 120 (docs/decisions/0003-libraries.md).
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Literal
 
 import msgspec
@@ -21,9 +25,9 @@ from picows import WSCloseCode, WSError, WSFrame, WSListener, WSMsgType, WSTrans
 from slotzero.clock import Clock, add_ms, mono_ns
 from slotzero.errors import SubscriptionError, TransportError
 from slotzero.secret import redacted_url
-from slotzero.units import MonoNs
+from slotzero.units import MonoNs, Slot
 
-__all__ = ["Connection", "FrameHandler", "PubSub", "PubSubStats", "Subscription"]
+__all__ = ["Connection", "FrameHandler", "Gap", "GapHandler", "PubSub", "PubSubStats", "Subscription"]
 
 FrameHandler = Callable[[bytes, MonoNs], None]
 """Called with a whole frame and the instant it was read."""
@@ -37,6 +41,8 @@ _TAIL: Final = b'"subscription":'
 _TAIL_WINDOW: Final = 48
 _FIRST_DELAY_MS: Final = 100
 _MAX_DELAY_MS: Final = 5_000
+_MAX_DOUBLINGS: Final = 6
+_MS_PER_S: Final = 1_000
 _IDLE_BEFORE_PING_S: Final = 5.0
 _PONG_WITHIN_S: Final = 3.0
 
@@ -65,6 +71,39 @@ _UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 """What the decoder raises for bytes that are no message: bad UTF-8 and deep nesting have classes of their own."""
 
 
+class _Slot(Struct):
+    slot: int
+
+
+class _SlotParams(Struct):
+    result: _Slot
+
+
+class _SlotNotification(Struct):
+    params: _SlotParams
+
+
+_decode_slot = msgspec.json.Decoder(_SlotNotification).decode
+
+
+class Gap(Struct, frozen=True, kw_only=True):
+    """A time of which subscriptions have told nothing: it is over, and everything is subscribed anew.
+
+    Attributes:
+        since: When the lost connection was last heard.
+        until: When the last subscription was accepted on the new one.
+        endpoint: Who is listened to now.
+    """
+
+    since: MonoNs
+    until: MonoNs
+    endpoint: str
+
+
+GapHandler = Callable[[Gap], None]
+"""Called when a gap is over; must not raise and must not block."""
+
+
 class PubSubStats(Struct, frozen=True, kw_only=True):
     """What a client has seen so far."""
 
@@ -73,6 +112,29 @@ class PubSubStats(Struct, frozen=True, kw_only=True):
     unclaimed: int
     """Frames that belonged to no subscription of ours, or were no JSON."""
     connects: int
+    gaps: int = 0
+    silences: int = 0
+    """Connections given up because no slot came in time."""
+    endpoint: str = ""
+    """Who is listened to, or was last."""
+    slot: Slot | None = None
+    """The newest slot the connection has told of; None when slots are not followed."""
+
+
+class _Rota:
+    """Whose turn it is, and after what delay: the others at once, the same one again ever later. A pure machine."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._ends = 0
+        self.turn = 0
+
+    def on_end(self, *, was_heard: bool) -> int:
+        """Take note that a connection has ended. Returns how many milliseconds to wait before the next one."""
+        self._ends = 1 if was_heard else self._ends + 1
+        self.turn = (self.turn + 1) % self._count
+        rounds, others = divmod(self._ends, self._count)
+        return 0 if others else min(_FIRST_DELAY_MS << min(rounds - 1, _MAX_DOUBLINGS), _MAX_DELAY_MS)
 
 
 class Subscription:
@@ -80,9 +142,11 @@ class Subscription:
 
     Attributes:
         active: Resolves when the server has accepted it for the first time; fails with SubscriptionError.
+        live_slot: The slot from which on the connection tells every change; None without a connection, before the
+            server has accepted it there, and when slots are not followed.
     """
 
-    __slots__ = ("_client", "active", "handler", "is_once", "method", "number", "params", "request_id")
+    __slots__ = ("_client", "active", "handler", "is_once", "live_slot", "method", "number", "params", "request_id")
 
     def __init__(
         self, client: "PubSub", method: str, params: list[Any], handler: FrameHandler, *, is_once: bool
@@ -94,6 +158,7 @@ class Subscription:
         self.is_once = is_once
         self.request_id = 0
         self.number: int | None = None
+        self.live_slot: Slot | None = None
         self.active: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def cancel(self) -> None:
@@ -105,16 +170,45 @@ class PubSub:
     """One connection and its subscriptions. `run` owns the connection; everything else is synchronous.
 
     Args:
-        url: The WebSocket endpoint.
+        url: The WebSocket endpoint, or several of one cluster in the order they are tried.
         clock: For the delay between attempts to connect.
         on_connection: Called when connected (again) and when the connection is lost.
+        on_gap: Called when a gap is over; `watch_gaps` adds more of them.
+        follows_slots: Subscribe to slots for our own use: `live_slot` needs it.
+        silent_after_ms: A connection that tells of no new slot for so long is given up, whatever else it says; implies
+            `follows_slots`. None where slots do not open by themselves. Mainnet: 2,000, which is ten slots.
     """
 
-    def __init__(self, url: str, *, clock: Clock, on_connection: Callable[[Connection], None] | None = None) -> None:
-        self._url = url
-        self.endpoint = redacted_url(url)
+    def __init__(
+        self,
+        url: str | Sequence[str],
+        *,
+        clock: Clock,
+        on_connection: Callable[[Connection], None] | None = None,
+        on_gap: GapHandler | None = None,
+        follows_slots: bool = False,
+        silent_after_ms: int | None = None,
+    ) -> None:
+        self._urls = (url,) if isinstance(url, str) else tuple(url)
+        assert self._urls, "a client needs an address"
+        self._rota = _Rota(len(self._urls))
+        self.endpoint = redacted_url(self._urls[0])
         self._clock = clock
         self._on_connection = on_connection
+        self._gap_handlers = [] if on_gap is None else [on_gap]
+        self._follows_slots = follows_slots or silent_after_ms is not None
+        self._silent_s = None if silent_after_ms is None else silent_after_ms / _MS_PER_S
+        self._silence: asyncio.Timeout | None = None
+        self._beat: Subscription | None = None
+        """The subscription to slots of the present connection."""
+        self._slot: Slot | None = None
+        self._unplaced: list[Subscription] = []
+        """Accepted on this connection, but of which slot on is known with the next slot only."""
+        self._heard_at = MonoNs(0)
+        self._blind_since: MonoNs | None = None
+        self._awaited: set[int] = set()
+        """Requests that must be answered before a gap is over."""
+        self._refusals = self._gaps = self._silences = 0
         self._transport: WSTransport | None = None
         self._wanted: dict[int, Subscription] = {}
         self._by_number: dict[int, Subscription] = {}
@@ -143,7 +237,35 @@ class PubSub:
 
     def stats(self) -> PubSubStats:
         """Return what was seen so far."""
-        return PubSubStats(frames=self._frames, bytes=self._bytes, unclaimed=self._unclaimed, connects=self._connects)
+        return PubSubStats(
+            frames=self._frames,
+            bytes=self._bytes,
+            unclaimed=self._unclaimed,
+            connects=self._connects,
+            gaps=self._gaps,
+            silences=self._silences,
+            endpoint=self.endpoint,
+            slot=self._slot,
+        )
+
+    def watch_gaps(self, handler: GapHandler) -> None:
+        """Call `handler`, too, when a gap is over."""
+        self._gap_handlers.append(handler)
+
+    @property
+    def connection(self) -> int:
+        """The number of the connection of now, from 1; 0 without one."""
+        return 0 if self._transport is None else self._connects
+
+    @property
+    def follows_slots(self) -> bool:
+        """Whether it subscribes to slots for its own use."""
+        return self._follows_slots
+
+    @property
+    def slot(self) -> Slot | None:
+        """The newest slot this connection has told of; None without one, and when slots are not followed."""
+        return self._slot
 
     @property
     def is_connected(self) -> bool:
@@ -156,32 +278,35 @@ class PubSub:
         """Connect, and connect again after a loss, until cancelled. *Does I/O.* *Cancellation: closes.*
 
         Raises:
-            TransportError: The very first attempt failed: a wrong address is told at once.
-            SubscriptionError: A subscription that was accepted before was refused after a reconnect: whoever relies
-                on it would be blind.
+            TransportError: The very first attempt at each address failed: a wrong one is told at once.
+            SubscriptionError: A subscription that was accepted before was refused after a reconnect, at each address
+                in turn: whoever relies on it would be blind.
             Exception: What a handler has raised, which is a bug.
         """
-        delay_ms = _FIRST_DELAY_MS
+        attempts = 0
         while True:
-            before = self._connects
-            fault = await self._connect_once()
+            url = self._urls[self._rota.turn]
+            self.endpoint = redacted_url(url)
+            frames, attempts = self._frames, attempts + 1
+            fault = await self._connect_once(url)
             if self._refusal is not None:
-                raise self._refusal
-            if not self._connects:
+                self._refusals += 1
+                if self._refusals >= len(self._urls):
+                    raise self._refusal
+                self._refusal = None
+            if not self._connects and attempts >= len(self._urls):
                 raise TransportError(self.endpoint, f"cannot connect ({fault or 'closed before the handshake'})")
-            if self._connects > before:
-                delay_ms = _FIRST_DELAY_MS
             if fault is not None:
                 log.warning("%s: no connection (%s)", self.endpoint, fault)
-            await self._clock.sleep_until(add_ms(self._clock.mono_ns(), delay_ms))
-            delay_ms = min(2 * delay_ms, _MAX_DELAY_MS)
+            if delay_ms := self._rota.on_end(was_heard=self._frames > frames):
+                await self._clock.sleep_until(add_ms(self._clock.mono_ns(), delay_ms))
 
-    async def _connect_once(self) -> str | None:
+    async def _connect_once(self, url: str) -> str | None:
         """Hold one connection to its end. Returns what went wrong, by name: a text might hold the address."""
         try:
             transport, _ = await ws_connect(
                 lambda: _Listener(self),
-                self._url,
+                url,
                 max_frame_size=_MAX_FRAME_BYTES,
                 max_redirects=0,  # to a host that nobody has configured
                 enable_auto_ping=True,
@@ -191,10 +316,17 @@ class PubSub:
         except (OSError, WSError, TimeoutError) as error:
             return type(error).__name__
         try:
-            await transport.wait_disconnected()
+            async with asyncio.timeout(self._silent_s) as self._silence:
+                await transport.wait_disconnected()
+        except TimeoutError:
+            if self._silence is None or not self._silence.expired():
+                raise  # not ours: a handler's
+            self._silences += 1
+            return "silent: no slot in time"
         except WSError as error:  # anything else is what a handler has raised: a bug, which ends `run`
             return type(error).__name__
         finally:
+            self._silence = None
             if not transport.is_disconnected:
                 with contextlib.suppress(OSError):
                     transport.send_close(WSCloseCode.OK)
@@ -206,18 +338,64 @@ class PubSub:
         self._connects += 1
         self._by_number.clear()
         self._cancelled.clear()
+        if self._beat is not None:
+            self._wanted.pop(self._beat.request_id, None)
         waiting = list(self._wanted.values())
         self._wanted.clear()
         for subscription in waiting:
-            subscription.number = None
             self._request(subscription)
+        self._awaited = set(self._wanted)
+        if self._follows_slots:
+            self._beat = self.subscribe("slotSubscribe", [], self._on_slot)
         if self._on_connection is not None:
             self._on_connection("up")
+        self._end_gap()
 
     def _disconnected(self) -> None:
-        self._transport = None
+        was_up, self._transport = self._transport is not None, None
+        self._slot = None
+        self._unplaced.clear()
+        for subscription in self._wanted.values():
+            subscription.number = subscription.live_slot = None
+        if was_up and self._blind_since is None:
+            self._blind_since = self._heard_at or MonoNs(mono_ns())
         if self._on_connection is not None:
             self._on_connection("down")
+
+    def _settled(self, request_id: int) -> None:
+        """Take note that a request needs no answer any more."""
+        if request_id in self._awaited:
+            self._awaited.remove(request_id)
+            self._end_gap()
+
+    def _end_gap(self) -> None:
+        if self._transport is None or self._awaited:
+            return
+        self._refusals = 0
+        if self._blind_since is not None:
+            gap = Gap(since=self._blind_since, until=MonoNs(mono_ns()), endpoint=self.endpoint)
+            self._blind_since = None
+            self._gaps += 1
+            for handler in self._gap_handlers:
+                handler(gap)
+
+    def _on_slot(self, frame: bytes, _now: MonoNs) -> None:
+        """The heartbeat of the node behind the connection, not only of its socket."""
+        try:
+            self._slot = Slot(_decode_slot(frame).params.result.slot)
+        except _UNREADABLE:
+            return
+        for subscription in self._unplaced:
+            if subscription.number is not None:
+                subscription.live_slot = self._slot
+        self._unplaced.clear()
+        if self._silent_s is not None:
+            self._judge_at(asyncio.get_running_loop().time() + self._silent_s)
+
+    def _judge_at(self, when: float | None) -> None:
+        """Move the instant, of the loop's clock, at which the connection counts as silent; None = never."""
+        if self._silence is not None and not self._silence.expired():
+            self._silence.reschedule(when)
 
     def _request(self, subscription: Subscription) -> None:
         subscription.request_id = self._send(subscription.method, subscription.params)
@@ -233,6 +411,7 @@ class PubSub:
     def _drop(self, subscription: Subscription) -> None:
         if self._wanted.pop(subscription.request_id, None) is None:
             return
+        self._settled(subscription.request_id)
         if subscription.number is not None:
             self._by_number.pop(subscription.number, None)
             self._send(_unsubscribe(subscription.method), [subscription.number])
@@ -246,6 +425,7 @@ class PubSub:
     def _frame(self, payload: bytes, now: MonoNs) -> None:
         self._frames += 1
         self._bytes += len(payload)
+        self._heard_at = now
         at = payload.rfind(_TAIL, max(0, len(payload) - _TAIL_WINDOW))
         if at >= 0:
             number = payload[at + len(_TAIL) :].split(b"}", 1)[0].strip()
@@ -288,20 +468,29 @@ class PubSub:
             return
         subscription.number = number
         self._by_number[number] = subscription
+        if self._slot is not None:
+            subscription.live_slot = self._slot
+        elif self._follows_slots:
+            self._unplaced.append(subscription)
         if not subscription.active.done():
             subscription.active.set_result(None)
+        self._settled(request_id)
 
     def _refused(self, subscription: Subscription, reason: str) -> None:
         """A refusal is final: asking the same again in a loop is how other clients flood a node."""
-        del self._wanted[subscription.request_id]
         error = SubscriptionError(self.endpoint, f"{subscription.method} was refused: {reason}")
         log.warning("%s", error)
+        if subscription.active.done() and not subscription.is_once and self._transport is not None:
+            self._refusal = error  # it stays wanted: the next address may accept it
+            self._transport.disconnect(graceful=False)
+            return
+        del self._wanted[subscription.request_id]
         if not subscription.active.done():
             subscription.active.set_exception(error)
             subscription.active.exception()  # looked at here, so that nobody waiting for it is no warning
-        elif not subscription.is_once and self._transport is not None:
-            self._refusal = error
-            self._transport.disconnect(graceful=False)
+        if subscription is self._beat:
+            self._judge_at(None)  # a server without slots can only be judged by its pongs
+        self._settled(subscription.request_id)
 
 
 def _number(message: _Message) -> int | None:
