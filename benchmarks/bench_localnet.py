@@ -1,5 +1,6 @@
-"""What the embedded chain costs: in process, over loopback, and how punctual its slots are. Takes about 20 s."""
+"""What the embedded chain costs: in process, over loopback, under load, and how punctual its slots are. About 50 s."""
 
+import asyncio
 import gc
 import json
 import socket
@@ -10,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 
+import uvloop
 from solders.hash import Hash
 from solders.instruction import Instruction
 from solders.keypair import Keypair
@@ -17,6 +19,7 @@ from solders.message import MessageV0
 from solders.system_program import TransferParams, transfer
 from solders.transaction import VersionedTransaction
 
+from coin_traffic import USERS, Client, Traffic, window
 from environment import print_environment, print_row
 from slotzero.clock import elapsed_ns, mono_ns
 from slotzero.localnet.chain import Chain, ChainConfig, Landed
@@ -29,6 +32,9 @@ from slotzero.venues.pumpfun.addresses import GLOBAL
 SOL = 1_000_000_000
 SAMPLES = 2_000
 LOOPBACK_SAMPLES = 1_000
+WINDOWS = 4
+WINDOW_S = 6
+SUBSCRIBED_COINS = 1_000
 
 
 def main() -> None:
@@ -36,6 +42,7 @@ def main() -> None:
     print_environment("The embedded chain: in process, over loopback, and how punctual its slots are")
     in_process()
     over_loopback()
+    under_load()
 
 
 def timed(step: Callable[[], object]) -> int:
@@ -73,8 +80,10 @@ def in_process() -> None:
         print_row(name, [timed(partial(chain.submit, raw, preflight=preflight)) for raw in raws])
     pump_in_process(chain, payer)
     print_row("open a slot", [timed(chain.advance) for _ in range(500)])
-    print_row("read an account, processed", [timed(lambda: chain.account(GLOBAL)) for _ in range(SAMPLES)])
-    print_row("read an account, finalized", [timed(lambda: chain.account(GLOBAL, "finalized")) for _ in range(SAMPLES)])
+    read = partial(chain.account, GLOBAL)
+    print_row("read an account, processed", [timed(read) for _ in range(SAMPLES)])
+    read = partial(chain.account, GLOBAL, "finalized")
+    print_row("read an account, finalized", [timed(read) for _ in range(SAMPLES)])
     gc.enable()
     gc.unfreeze()
     print_row("full garbage collection, that chain and all modules", [timed(gc.collect)])
@@ -194,7 +203,7 @@ def over_loopback() -> None:
         http, websocket = Http(port), WebSocket(port)
         payer = Keypair()
         http.call("requestAirdrop", str(payer.pubkey()), 10_000_000 * SOL)
-        print_row("RPC getSlot", [timed(lambda: http.call("getSlot")) for _ in range(LOOPBACK_SAMPLES)])
+        print_row("RPC getSlot", [timed(partial(http.call, "getSlot")) for _ in range(LOOPBACK_SAMPLES)])
         skip = {"encoding": "base64", "skipPreflight": True}
         spans = [
             timed(partial(http.call, "sendTransaction", text, skip))
@@ -219,6 +228,28 @@ def over_loopback() -> None:
         print_row("executed (monoNs) -> logsNotification read", told)
         time.sleep(4)
         print_stats(http)
+
+
+def under_load() -> None:
+    """Saturate a chain in a process of its own with create, buy and sell; every second window has subscribers."""
+    with chain_process() as port, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(saturate(port))
+        print_stats(Http(port))
+
+
+async def saturate(port: int) -> None:
+    """Print the throughput of alternating windows: a difference between them is the subscriptions'."""
+    traffic = Traffic(port, await Client.open(port))
+    await traffic.prepare()
+    for number in range(WINDOWS):
+        subscribed = SUBSCRIBED_COINS * (number % 2)
+        stretch = await window(traffic, WINDOW_S, subscriptions=subscribed)
+        print(
+            f"  create, buy, sell on {USERS} connections, {2 * subscribed:4} subscriptions: "
+            f"{stretch.transactions / stretch.seconds:5.0f} tx/s, chain "
+            f"{100 * stretch.cpu_seconds / stretch.seconds:3.0f} % of a core, {stretch.failed} failed, "
+            f"{stretch.notifications} notifications  (n={stretch.transactions})"
+        )
 
 
 def wire_payments(http: Http, payer: Keypair, count: int) -> list[str]:

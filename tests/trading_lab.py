@@ -32,7 +32,7 @@ from slotzero.solana.transaction import RecentBlockhash, SignedTransaction, Sign
 from slotzero.trading.accountant import Accountant
 from slotzero.trading.context import TradingContext
 from slotzero.trading.execution import OrderDesk
-from slotzero.trading.journal import IntentSigned, Journal
+from slotzero.trading.journal import IntentSigned, SqliteJournal
 from slotzero.trading.wallet import Wallet
 from slotzero.units import BlockHeight, ComputeUnits, Lamports, MicroLamportsPerCu, MonoNs, Slot, TokenAmount
 from slotzero.venues.pumpfun import curve_address
@@ -60,7 +60,7 @@ def key(number: int) -> Pubkey:
     return Pubkey.from_bytes(number.to_bytes(32, "big"))
 
 
-def pump_pool(number: int = 1, *, reserves: Reserves = LAUNCH, **changes: object) -> NewPool:
+def pump_pool(number: int = 1, **changes: object) -> NewPool:
     """A coin that was just created on a curve of its own."""
     mint = key(10_000 + number)
     pool = NewPool(
@@ -74,7 +74,7 @@ def pump_pool(number: int = 1, *, reserves: Reserves = LAUNCH, **changes: object
         uri="https://coin.invalid",
         token_program=TOKEN_2022_PROGRAM,
         quote_mint=None,
-        reserves=reserves,
+        reserves=LAUNCH,
         token_supply=SUPPLY,
         creator_bought=TokenAmount(0),
         creator_fee_bps=0,
@@ -135,6 +135,16 @@ def signed_transaction(number: int = 0, *, last_valid: int = 150) -> SignedTrans
     instructions = compute_budget(ComputeUnits(1_000 + number), MicroLamportsPerCu(0))
     blockhash = RecentBlockhash(hash=BLOCKHASH.hash, last_valid_block_height=BlockHeight(last_valid))
     return sign(SIGNER, instructions, blockhash)
+
+
+def signed_buy(pool: NewPool, *, tokens: int = 10**12, limit: int = 100_000_000) -> SignedTransaction:
+    """A real buy of a pump.fun coin."""
+    market = pump_trader().market(pool)
+    instructions = [
+        *compute_budget(ComputeUnits(160_000), MicroLamportsPerCu(0)),
+        *market.buy(TokenAmount(tokens), Lamports(limit)),
+    ]
+    return sign(SIGNER, instructions, BLOCKHASH)
 
 
 def buy_event(
@@ -215,6 +225,8 @@ class PaperNode:
         """What the next calls of a method raise instead of answering."""
         self.answers: dict[str, object] = {}
         """What a method answers instead of what the node knows."""
+        self.ignored: set[str] = set()
+        """Subscriptions that are never answered."""
         self.log: list[tuple[str, Any]] = []
         self.sent: list[bytes] = []
         self.on_send: Callable[[bytes], None] = lambda _: None
@@ -243,6 +255,10 @@ class PaperNode:
             case "getLatestBlockhash":
                 value = {"blockhash": str(BLOCKHASH.hash), "lastValidBlockHeight": self.height + VALID_BLOCKS}
                 return {"context": context, "value": value}
+            case "getBalance":
+                return {"context": context, "value": self.balance}
+            case "getMinimumBalanceForRentExemption":
+                return 1_000 * (128 + params[0])
             case "getMultipleAccounts":
                 return {"context": context, "value": [self._account(name) for name in params[0]]}
         raise AssertionError(f"the paper node does not know {method}")
@@ -295,7 +311,8 @@ class PaperRpc(RpcClient):
     async def _call(self, method: str, params: list[Any], result: type[T], purpose: Purpose) -> T:
         self.calls[purpose] += 1
         await asyncio.sleep(0)
-        return msgspec.convert(self.node.answer(method, params), result)
+        reply = {"jsonrpc": "2.0", "id": 1, "result": self.node.answer(method, params)}
+        return self._decode(method, 200, bytearray(msgspec.json.encode(reply)), result)
 
 
 class PaperTransport:
@@ -316,8 +333,11 @@ class PaperTransport:
         result: object = True
         if method.endswith("Unsubscribe"):
             self.numbers = {name: number for name, number in self.numbers.items() if number != params[0]}
+        elif method in self.node.ignored:
+            return
         else:
-            result = self.numbers[method, params[0]] = 1_000 + int(request["id"])
+            name = params[0] if isinstance(params[0], str) else "-"
+            result = self.numbers[method, name] = 1_000 + int(request["id"])
         reply = msgspec.json.encode({"jsonrpc": "2.0", "result": result, "id": request["id"]})
         asyncio.get_running_loop().call_soon(self.pubsub._frame, reply, MonoNs(0))
 
@@ -354,7 +374,7 @@ class Lab(Struct, kw_only=True):
     rpc: PaperRpc
     pubsub: PubSub
     clock: TestClock
-    journal: Journal
+    journal: SqliteJournal
     tasks: asyncio.TaskGroup
     context: TradingContext
 
@@ -367,6 +387,16 @@ class Lab(Struct, kw_only=True):
         """The states of all intents, oldest first."""
         return [intent.state for intent in self.journal.state.intents.values()]
 
+    def jump_when_asleep(self) -> "asyncio.Task[None]":
+        """Let time run for whoever sleeps, as fast as it goes, until the lab ends."""
+
+        async def run() -> None:
+            while True:
+                await until(lambda: self.clock._sleepers)
+                await self.clock.jump()
+
+        return self.tasks.create_task(run(), name="time")
+
 
 @asynccontextmanager
 async def trading_lab(
@@ -376,7 +406,7 @@ async def trading_lab(
     clock, node = clock or TestClock(), PaperNode()
     node.balance = balance
     rpc, pubsub = PaperRpc(node), paper_pubsub(node, clock)
-    async with Journal(path, CHAIN, clock=clock) as journal, asyncio.TaskGroup() as tasks:
+    async with SqliteJournal(path, CHAIN, clock=clock) as journal, asyncio.TaskGroup() as tasks:
         blockhashes = BlockhashCache(rpc, clock=clock)
         await blockhashes.refresh()
         desk = OrderDesk(

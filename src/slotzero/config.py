@@ -16,7 +16,7 @@ import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Final, Literal, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 from msgspec import inspect
@@ -218,11 +218,25 @@ class OrdersSettings(_Section, frozen=True, kw_only=True):
 
 
 class JournalSettings(_Section, frozen=True, kw_only=True):
-    """Where intents and positions are kept."""
+    """Where intents and positions are kept: in a file, or in a PostgreSQL database that several bots share."""
 
     path: Annotated[
         str, _text("The journal's file; \"\" = one in the user's state folder.", form="path", max_length=4_096)
     ] = ""
+    url: Annotated[
+        str, _text('The database instead of a file, such as "postgresql://slotzero@127.0.0.1/bots".', form="postgresql")
+    ] = ""
+    password_file: Annotated[
+        str,
+        _text(
+            'The database password, on the first line of a file that nobody else may read; "" = PGPASSFILE, ~/.pgpass.',
+            form="path",
+            max_length=4_096,
+        ),
+    ] = ""
+    bot: Annotated[
+        str, _text("This bot's name among those that share the database; each has a wallet of its own.", form="name")
+    ] = "main"
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -272,6 +286,26 @@ def _is_loopback_ip(host: str) -> bool:
         return False
 
 
+def _is_postgresql(text: str) -> bool:
+    """Tell whether `text` is "" or an address of a database; a password in it is refused, wherever it stands."""
+    if not text:
+        return True
+    if not text.isascii() or not text.isprintable() or set(text) & set(" \\"):
+        return False
+    try:
+        parts = urlsplit(text)
+        has_password, port = parts.password is not None, parts.port
+        names = {name for name, _ in parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))}
+    except ValueError:
+        return False
+    is_place = bool(parts.hostname or "host" in names) and port != 0 and parts.netloc.count("@") <= 1
+    return parts.scheme in ("postgresql", "postgres") and is_place and not (has_password or names & _SECRET_PARAMETERS)
+
+
+_SECRET_PARAMETERS: Final = frozenset({"password", "sslpassword"})
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
 class _Form(NamedTuple):
     expected: str
     fits: Callable[[str], bool]
@@ -291,6 +325,14 @@ _FORMS: Final = {
         is_url=True,
     ),
     "path": _Form('a file\'s path, or ""', lambda text: "\0" not in text),
+    "postgresql": _Form(
+        'an address such as "postgresql://user@host:5432/database" without a password, or "" for none',
+        _is_postgresql,
+        is_url=True,
+    ),
+    "name": _Form(
+        "a name of 1 to 64 letters, digits, dots, hyphens and underscores", lambda t: bool(_NAME.fullmatch(t))
+    ),
 }
 
 
@@ -466,6 +508,18 @@ def _priority_fee(settings: Settings) -> str | None:
     )
 
 
+def _one_journal(settings: Settings) -> str | None:
+    journal = settings.journal
+    if journal.path and journal.url:
+        return (
+            f'journal.path: expected "" because journal.url is set, got {_shown(journal.path)}; '
+            "a journal is a file or a database"
+        )
+    if journal.password_file and not journal.url:
+        return f'journal.password_file: expected "" because journal.url is "", got {_shown(journal.password_file)}'
+    return None
+
+
 class _Rule(NamedTuple):
     """A check of several keys; it is skipped where one of them is refused already."""
 
@@ -484,6 +538,7 @@ _RULES: Final = (
         ),
         _priority_fee,
     ),
+    _Rule(("journal.path", "journal.url", "journal.password_file"), _one_journal),
 )
 
 
@@ -581,6 +636,9 @@ def redacted(settings: Settings) -> Settings:
             settings.cluster,
             rpc_url=settings.cluster.rpc_url and redacted_url(settings.cluster.rpc_url),
             ws_url=settings.cluster.ws_url and redacted_url(settings.cluster.ws_url),
+        ),
+        journal=msgspec.structs.replace(
+            settings.journal, url=settings.journal.url and redacted_url(settings.journal.url)
         ),
     )
 

@@ -70,7 +70,15 @@ def documents() -> st.SearchStrategy[dict[str, dict[str, object]]]:
     }
     # A price above 714 would make a fee above the smallest buy with the highest limit: a rule of its own.
     sections["fees"] = sections["fees"].map(lambda fees: fees | {"unit_price_microlamports_per_cu": 700_000})
-    return st.fixed_dictionaries(sections | {"cluster": cast("st.SearchStrategy[dict[str, object]]", clusters)})
+    journals = st.fixed_dictionaries({"path": values({"type": "string"})}) | st.fixed_dictionaries(
+        {
+            "url": st.integers(1, 65_535).map(lambda port: f"postgresql://bot@db.invalid:{port}/bots?sslmode=require"),
+            "password_file": values({"type": "string"}),
+            "bot": st.text(string.ascii_letters + string.digits, min_size=1, max_size=64),
+        }
+    )
+    with_rules = {"cluster": clusters, "journal": journals}
+    return st.fixed_dictionaries(sections | cast("dict[str, st.SearchStrategy[dict[str, object]]]", with_rules))
 
 
 @unhurried

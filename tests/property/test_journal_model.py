@@ -18,9 +18,9 @@ from slotzero.trading.journal import (
     IntentSent,
     IntentSigned,
     IntentUnknown,
-    Journal,
     JournalState,
     PositionStuck,
+    SqliteJournal,
 )
 from slotzero.units import LamportsDelta, Slot, TokenAmount, WallNs
 from trading_lab import CHAIN, buy_event, key, sell_event
@@ -170,11 +170,11 @@ def test_any_sequence_is_read_again_as_it_was_written_over_several_openings(
             path, size = Path(folder) / "journal", len(sequence) // (openings + 1) + 1
             clock, expected = TestClock(), JournalState()
             for first in range(0, len(sequence), size):
-                async with Journal(path, CHAIN, clock=clock) as journal:
+                async with SqliteJournal(path, CHAIN, clock=clock) as journal:
                     for event in sequence[first : first + size]:
                         if try_apply(expected, event):
                             journal.append(event)
-            async with Journal(path, CHAIN, clock=TestClock(wall_ns=5)) as journal:
+            async with SqliteJournal(path, CHAIN, clock=TestClock(wall_ns=5)) as journal:
                 assert journal.state.intents == expected.intents
                 assert journal.state.expected_lamports == expected.expected_lamports
                 for position in [*journal.state.positions.values(), *expected.positions.values()]:

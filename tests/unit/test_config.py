@@ -51,7 +51,7 @@ def test_defaults_are_the_documented_ones() -> None:
         },
         "exits": {"take_profit_bps": 2500, "stop_loss_bps": 2000, "max_hold_ms": 8000, "max_attempts": 5},
         "orders": {"rebroadcast_ms": 400, "status_poll_ms": 400},
-        "journal": {"path": ""},
+        "journal": {"path": "", "url": "", "password_file": "", "bot": "main"},
     }
 
 
@@ -414,6 +414,58 @@ def test_schema_knows_each_key_with_description_range_unit_and_default() -> None
         assert definition["additionalProperties"] is False
         if definition["title"] != "Settings":
             assert all("description" in key for key in definition["properties"].values())
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://bot@db.invalid/bots",
+        "postgres://db.invalid:5433/bots?sslmode=verify-full",
+        "postgresql://[::1]/",
+        "postgresql:///bots?host=/run/postgresql&user=bot",
+        "postgresql://bot@/bots?host=%2Frun%2Fpostgresql",
+    ],
+)
+def test_database_address_is_taken(url: str) -> None:
+    assert parse(f'[journal]\nurl = "{url}"', "my.toml").journal.url == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://bot:hunter2@db.invalid/bots",
+        "postgresql://bot:@db.invalid/bots",
+        "postgresql://db.invalid/bots?password=hunter2",
+        "postgresql://db.invalid/bots?sslpassword=hunter2",
+        "postgresql://db.invalid/bots?pass%77ord=hunter2",
+        "postgresql://a@hunter2@db.invalid/bots",
+        "postgresql:///bots",
+        "postgresql://db.invalid:99999/bots",
+        "postgresql://db.invalid/bots?host",
+        "mysql://db.invalid/bots",
+        "host=db.invalid dbname=bots",
+        "postgresql://db .invalid/bots",
+    ],
+)
+def test_database_address_that_is_none_or_holds_a_password_is_refused_and_not_shown(url: str) -> None:
+    sentence = problem(f'[journal]\nurl = "{url}"')
+    assert sentence.startswith("journal.url: expected an address such as ")
+    assert "hunter2" not in sentence
+
+
+@pytest.mark.parametrize("bot", ["", "-a", "a b", "a/b", "a" * 65, "\\u00e9"])
+def test_bot_that_is_no_name_is_refused(bot: str) -> None:
+    assert problem(f'[journal]\nbot = "{bot}"').startswith("journal.bot: expected a name of 1 to 64 letters")
+
+
+def test_journal_is_a_file_or_a_database() -> None:
+    url = 'url = "postgresql://db.invalid/bots?sslmode=disable"'
+    assert problem(f'[journal]\npath = "a"\n{url}').startswith('journal.path: expected "" because journal.url is set')
+    assert problem('[journal]\npassword_file = "a"') == (
+        'journal.password_file: expected "" because journal.url is "", got "a"'
+    )
+    redacted = config.redacted(parse(f"[journal]\n{url}", "my.toml"))
+    assert redacted.journal.url == "postgresql://db.invalid/bots"
 
 
 def test_redacted_settings_hold_no_query_and_no_long_path() -> None:

@@ -12,8 +12,8 @@ instead of 388). The preflight therefore sees the processed state, whichever com
 
 import secrets
 from collections import Counter
-from collections.abc import Callable
-from typing import Final, TypeAlias
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final
 
 from msgspec import Struct
 from solders.account import Account
@@ -30,12 +30,26 @@ from slotzero.localnet import genesis
 from slotzero.localnet.commitments import Commitment, UndoLog, slot_at
 from slotzero.localnet.endpoints import DEFAULT_SLOT_MS
 from slotzero.localnet.events import AccountSet, AccountWrite, ChainEvent, Listener, SlotOpened, TransactionExecuted
-from slotzero.localnet.execution import AccountKeys, account_keys, parse_transaction, token_balances, version_of
+from slotzero.localnet.execution import (
+    AccountKeys,
+    AnyMessage,
+    account_keys,
+    parse_transaction,
+    token_balances,
+    token_rows,
+    unit_price,
+    version_of,
+)
 from slotzero.localnet.genesis import Genesis
 from slotzero.localnet.history import DEFAULT_HISTORY, History, RecentSignatures, TokenBalance, TransactionRecord
+from slotzero.localnet.nonces import nonce_advanced, nonce_use, stored_nonce
+from slotzero.localnet.outcomes import Dropped, Landed, Refused, Simulation, Submission
+from slotzero.localnet.price_log import PriceLog
 from slotzero.localnet.slots import Block, BlockLog, Lateness, SlotSchedule, genesis_hash
+from slotzero.localnet.token_index import TokenIndex
+from slotzero.solana.addresses import TOKEN_2022_PROGRAM, TOKEN_PROGRAM
 from slotzero.solana.svm import SLOTS_PER_EPOCH, Execution, Svm, TransactionErr
-from slotzero.units import Lamports, MonoNs, Slot
+from slotzero.units import Lamports, MicroLamportsPerCu, MonoNs, Slot
 
 __all__ = [
     "Chain",
@@ -46,6 +60,7 @@ __all__ = [
     "Refused",
     "Simulation",
     "Submission",
+    "TokenHolding",
 ]
 
 PER_TRANSACTION: Final = 0
@@ -73,51 +88,12 @@ class ChainConfig(Struct, frozen=True, kw_only=True):
     history: int = DEFAULT_HISTORY
 
 
-class Landed(Struct, frozen=True, kw_only=True):
-    """The transaction was executed and is in the open slot; `record.err` tells whether it failed there."""
+class TokenHolding(Struct, frozen=True, kw_only=True):
+    """A token account as of some commitment; `balance` is what its data say."""
 
-    record: TransactionRecord
-
-
-class Refused(Struct, frozen=True, kw_only=True):
-    """The preflight failed; the chain is what it was.
-
-    Attributes:
-        execution: None when it was refused before it ran (blockhash, duplicate).
-    """
-
-    signature: Signature
-    err: TransactionErr
-    execution: Execution | None
-
-
-class Dropped(Struct, frozen=True, kw_only=True):
-    """The transaction cannot land, and a sender that skipped the preflight is not told."""
-
-    signature: Signature
-    err: TransactionErr
-
-
-Submission: TypeAlias = Landed | Refused | Dropped
-
-
-class Simulation(Struct, frozen=True, kw_only=True):
-    """What a simulated transaction would do.
-
-    Attributes:
-        execution: None when it was refused before it ran.
-        pre_balances: By account, in the order of `keys.keys`; `post_balances` likewise.
-        accounts: The writable accounts as it left them; empty when it failed.
-    """
-
-    err: TransactionErr | None
-    execution: Execution | None
-    keys: AccountKeys
-    pre_balances: tuple[int, ...]
-    post_balances: tuple[int, ...]
-    pre_token_balances: tuple[TokenBalance, ...]
-    post_token_balances: tuple[TokenBalance, ...]
-    accounts: dict[Pubkey, Account]
+    key: Pubkey
+    account: Account
+    balance: TokenBalance
 
 
 class ChainStats(Struct, frozen=True, kw_only=True):
@@ -127,6 +103,8 @@ class ChainStats(Struct, frozen=True, kw_only=True):
         landed: Executed transactions, failed ones included.
         dropped: Transactions that could not land, by error.
         executions: Runs of the VM: submissions that reached it, and simulations.
+        addresses: How many the kept transactions mention.
+        token_accounts: How many exist.
     """
 
     slot: Slot
@@ -138,6 +116,8 @@ class ChainStats(Struct, frozen=True, kw_only=True):
     executions: int
     history: int
     evicted: int
+    addresses: int
+    token_accounts: int
     lateness: Lateness | None
 
 
@@ -174,6 +154,11 @@ class Chain:
         self._undo = UndoLog()
         self._history = History(self.config.history)
         self._recent = RecentSignatures()
+        self._prices = PriceLog()
+        self._tokens = TokenIndex()
+        for program in (TOKEN_PROGRAM, TOKEN_2022_PROGRAM):
+            for key, account in self.svm.program_accounts(program):
+                self._index_token_accounts([key], (), token_balances([account]))
         self._listeners: list[Listener] = []
         self._is_telling = False
         self._epoch_start_unix_s = self._genesis_unix_s
@@ -200,9 +185,23 @@ class Chain:
         return self._blocks.newest
 
     @property
+    def oldest_block(self) -> Block:
+        """The oldest block that can be asked for."""
+        return self._blocks.oldest
+
+    def block_of(self, slot: Slot) -> Block | None:
+        """Return the block of `slot`, None when there is none yet or it is too old."""
+        return self._blocks.find(slot)
+
+    @property
     def genesis_hash(self) -> Hash:
         """The chain's name."""
         return self._blocks.genesis
+
+    @property
+    def transaction_count(self) -> int:
+        """How many transactions have been executed."""
+        return self._landed
 
     @property
     def faucet(self) -> Pubkey:
@@ -245,6 +244,33 @@ class Chain:
         """Return what the history holds of `signature`."""
         return self._history.get(signature)
 
+    def transactions_mentioning(
+        self,
+        key: Pubkey,
+        *,
+        commitment: Commitment,
+        limit: int,
+        before: TransactionRecord | None = None,
+        until: TransactionRecord | None = None,
+    ) -> list[TransactionRecord]:
+        """Return the newest transactions that mention `key`, newest first, strictly between two others if given."""
+        up_to = slot_at(commitment, self.slot)
+        return self._history.mentioning(key, up_to=up_to, limit=limit, before=before, until=until)
+
+    def token_accounts_of(self, owner: Pubkey, commitment: Commitment = "processed") -> list[TokenHolding]:
+        """Return the token accounts of `owner` as of `commitment`, in no order (about 1 us each)."""
+        holdings = self._holdings(self._tokens.of_owner(owner), commitment)
+        return [holding for holding in holdings if holding.balance.owner == owner]
+
+    def token_accounts_holding(self, mint: Pubkey, commitment: Commitment = "processed") -> list[TokenHolding]:
+        """Return the token accounts for `mint` as of `commitment`, in no order (about 1 us each)."""
+        holdings = self._holdings(self._tokens.of_mint(mint), commitment)
+        return [holding for holding in holdings if holding.balance.mint == mint]
+
+    def lowest_prices(self, keys: Sequence[Pubkey]) -> list[tuple[Slot, MicroLamportsPerCu]]:
+        """Return the lowest price at which a transaction locked all `keys`, for each of the last 150 ended slots."""
+        return self._prices.lowest(keys)
+
     def stats(self) -> ChainStats:
         """Return the counters."""
         return ChainStats(
@@ -257,6 +283,8 @@ class Chain:
             executions=self.svm.executions,
             history=len(self._history),
             evicted=self._history.evicted,
+            addresses=self._history.addresses,
+            token_accounts=len(self._tokens),
             lateness=None if self._schedule is None else self._schedule.lateness(),
         )
 
@@ -308,8 +336,10 @@ class Chain:
         self.catch_up()
         before = self.svm.get_account(key)
         self.svm.set_account(key, account)
+        after = self.svm.get_account(key)
         self._undo.note(key, before)
-        write = AccountWrite(key=key, account=self.svm.get_account(key))
+        self._index_token_accounts([key], token_balances([before]), token_balances([after]))
+        write = AccountWrite(key=key, account=after)
         self._tell(AccountSet(slot=self.slot, write=write, mono_ns=self._clock.mono_ns()))
 
     def simulate(
@@ -329,7 +359,8 @@ class Chain:
         self._simulated += 1
         keys = account_keys(transaction.message, self.svm.get_account)
         before = [self.account(key, commitment) for key in keys.keys]
-        err = self._admission_error(transaction, self.block_at(commitment).slot) if check_blockhash else None
+        signature, message = transaction.signatures[0], transaction.message
+        err = self._admission_error(signature, message, commitment) if check_blockhash else None
         execution = None
         if err is None:
             with self.svm.overlay() as overlay:
@@ -359,33 +390,34 @@ class Chain:
 
     def _apply(self, transaction: VersionedTransaction, raw: bytes, *, preflight: bool) -> Submission:
         assert not self._is_telling, "a listener may not write the chain"
-        signature = transaction.signatures[0]
-        err = self._admission_error(transaction, self.slot)
+        signature, message = transaction.signatures[0], transaction.message  # each access copies
+        err = self._admission_error(signature, message, "processed")
         if err is not None:
             return self._reject(signature, err, None, preflight=preflight)
         read = self.svm.get_account
-        keys = account_keys(transaction.message, read)
+        keys = account_keys(message, read)
         before = [read(key) for key in keys.keys]
 
         execution = self.svm.execute(transaction)
         mono_ns = self._clock.mono_ns()
 
         if execution.err is None:
-            after = [read(key) for key in keys.keys]
             written = keys.writable
         else:
-            payer, payer_before = read(keys.keys[0]), before[0]
-            # LiteSVM names a fee even where nothing was charged (no payer, no program): the balance tells.
-            is_charged = payer_before is not None and (payer is None or payer.lamports < payer_before.lamports)
-            if preflight and is_charged:
-                self.svm.set_account(keys.keys[0], payer_before)
-            if preflight or not is_charged:
+            written = self._book_failure(message, keys.keys, before[0], preflight=preflight)
+            if not written:
                 return self._reject(signature, execution.err, execution, preflight=preflight)
-            after = [payer, *before[1:]]
-            written = (0,)
-
+        # Only what may have changed is looked at again: after half a millisecond in the VM every look is a cache miss.
+        after, pre_token_balances = list(before), token_balances(before)
+        for index in written:
+            after[index] = read(keys.keys[index])
+        post_token_balances = (
+            *(row for row in pre_token_balances if row.account_index not in written),
+            *token_rows((index, after[index]) for index in written),
+        )
         record = TransactionRecord(
             signature=signature,
+            number=self._landed,
             slot=self.slot,
             index=self._index,
             raw=raw,
@@ -398,12 +430,12 @@ class Chain:
             loaded_readonly=keys.loaded_readonly,
             pre_balances=_lamports(before),
             post_balances=_lamports(after),
-            pre_token_balances=token_balances(before),
-            post_token_balances=token_balances(after),
+            pre_token_balances=pre_token_balances,
+            post_token_balances=post_token_balances,
             unix_timestamp=self.block.unix_timestamp,
             mono_ns=mono_ns,
         )
-        self._keep(record)
+        self._keep(record, keys, message)
         writes: list[AccountWrite] = []
         for index in written:
             key = keys.keys[index]
@@ -414,10 +446,53 @@ class Chain:
             self._open_slot()
         return Landed(record=record)
 
-    def _admission_error(self, transaction: VersionedTransaction, slot: Slot) -> TransactionErr | None:
-        if not self._blocks.is_known_at(transaction.message.recent_blockhash, slot):
+    def _book_failure(
+        self, message: AnyMessage, keys: Sequence[Pubkey], payer_before: Account | None, *, preflight: bool
+    ) -> tuple[int, ...]:
+        """Leave behind what a failed transaction leaves; return what it wrote, nothing when it does not land."""
+        payer = self.svm.get_account(keys[0])
+        # LiteSVM names a fee even where nothing was charged (no payer, no program): the balance tells.
+        is_charged = payer_before is not None and (payer is None or payer.lamports < payer_before.lamports)
+        if preflight and is_charged:
+            self.svm.set_account(keys[0], payer_before)
+        if preflight or not is_charged:
+            return ()
+        nonce = self._advance_nonce(message, keys)
+        return (0,) if nonce is None or nonce == 0 else (0, nonce)
+
+    def _admission_error(
+        self, signature: Signature, message: AnyMessage, commitment: Commitment
+    ) -> TransactionErr | None:
+        is_recent = self._blocks.is_known_at(message.recent_blockhash, self.block_at(commitment).slot)
+        if not is_recent and not self._has_durable_nonce(message, commitment):
             return "BlockhashNotFound"
-        return "AlreadyProcessed" if transaction.signatures[0] in self._recent else None
+        return "AlreadyProcessed" if signature in self._recent else None
+
+    def _has_durable_nonce(self, message: AnyMessage, commitment: Commitment) -> bool:
+        """Tell whether `message` carries the value of the nonce it advances, stored before the slot of `commitment`."""
+        use = nonce_use(message)
+        if use is None:
+            return False
+        slot, current = slot_at(commitment, self.slot), self.svm.get_account(use.account)
+        nonce = stored_nonce(self._undo.account_at(use.account, slot, current))
+        before = stored_nonce(self._undo.account_at(use.account, Slot(slot - 1), current))
+        return (
+            nonce is not None
+            and before is not None
+            and nonce.authority in use.signers
+            and message.recent_blockhash == nonce.value == before.value
+        )
+
+    def _advance_nonce(self, message: AnyMessage, keys: Sequence[Pubkey]) -> int | None:
+        """Do what LiteSVM leaves out after a failure; return the nonce's index among `keys`, None without one."""
+        if self._blocks.is_known_at(message.recent_blockhash, self.slot):
+            return None
+        use = nonce_use(message)
+        account = None if use is None else self.svm.get_account(use.account)
+        assert use is not None, "without a recent blockhash only a nonce is admitted"
+        assert account is not None, "an account of a failed transaction exists as before"
+        self.svm.set_account(use.account, nonce_advanced(account))
+        return keys.index(use.account)
 
     def _reject(
         self, signature: Signature, err: TransactionErr, execution: Execution | None, *, preflight: bool
@@ -428,13 +503,32 @@ class Chain:
         self._dropped[err if isinstance(err, str) else next(iter(err))] += 1
         return Dropped(signature=signature, err=err)
 
-    def _keep(self, record: TransactionRecord) -> None:
-        self._history.add(record)
+    def _keep(self, record: TransactionRecord, keys: AccountKeys, message: AnyMessage) -> None:
+        self._history.add(record, keys.keys)
         self._recent.add(record.signature)
+        self._prices.add(unit_price(message, keys.keys), [keys.keys[index] for index in keys.writable])
+        self._index_token_accounts(keys.keys, record.pre_token_balances, record.post_token_balances)
         self._index += 1
         self._landed += 1
         if record.err is not None:
             self._failed += 1
+
+    def _index_token_accounts(
+        self, keys: Sequence[Pubkey], before: Iterable[TokenBalance], after: Iterable[TokenBalance]
+    ) -> None:
+        ended = {row.account_index for row in before}
+        for row in after:
+            ended.discard(row.account_index)
+            self._tokens.note(keys[row.account_index], row.mint, row.owner)
+        for index in ended:
+            self._tokens.drop(keys[index])
+
+    def _holdings(self, keys: Iterable[Pubkey], commitment: Commitment) -> Iterator[TokenHolding]:
+        for key in keys:
+            account = self.account(key, commitment)
+            for balance in token_balances([account]):
+                assert account is not None
+                yield TokenHolding(key=key, account=account, balance=balance)
 
     def _open_slot(self) -> None:
         block = self._blocks.open_block(self._unix_timestamp(self._blocks.newest.slot + 1))
@@ -445,6 +539,8 @@ class Chain:
         self.svm.set_slot_hashes(self._blocks.slot_hashes())
         self._undo.open_slot(block.slot)
         self._recent.open_slot()
+        self._prices.open_slot(block.slot)
+        self._tokens.open_slot(block.slot)
         self._index = 0
         root = slot_at("finalized", block.slot)
         self._tell(SlotOpened(slot=block.slot, parent=block.parent, root=root, mono_ns=self._clock.mono_ns()))

@@ -4,10 +4,17 @@ from typing import Final
 
 from msgspec import Struct
 
-__all__ = ["DEFAULT_SLOT_MS", "LocalnetEndpoints"]
+__all__ = ["DEFAULT_SLOT_MS", "LocalnetEndpoints", "PortEndpoints"]
 
 DEFAULT_SLOT_MS: Final = 200
 """Mainnet's pace in late 2026."""
+
+
+class PortEndpoints(Struct, frozen=True, kw_only=True):
+    """Where one more port of a chain is to be found."""
+
+    rpc: str
+    ws: str
 
 
 class LocalnetEndpoints(Struct, frozen=True, kw_only=True):
@@ -16,6 +23,7 @@ class LocalnetEndpoints(Struct, frozen=True, kw_only=True):
     Attributes:
         genesis: The genesis hash: the chain's name.
         faucet: The account airdrops come from.
+        second: The port that can be stopped and started, None without one.
     """
 
     rpc: str
@@ -26,3 +34,4 @@ class LocalnetEndpoints(Struct, frozen=True, kw_only=True):
     slot_ms: int
     seed: int
     faucet: str
+    second: PortEndpoints | None = None

@@ -3,9 +3,17 @@
 A record keeps the transaction's bytes and the VM's own record instead of decoded Python objects. Twenty thousand of
 them are invisible to the garbage collector (`gc=False`, no containers but tuples of atoms): with decoded records a
 generation-2 pass stopped the chain for up to 196 ms at 45,000.
+
+The index by address is made likewise: transactions are numbered, and an address has a bytearray of the numbers of
+those that mention it, oldest first. A bytearray is no container to the collector, grows at its end and shrinks at its
+front in constant time, which is all that adding and evicting need. It takes 8 bytes for each mention and about 0.2 KB
+for each address: 20,000 transactions of a create-buy-sell mix mention 41,000 addresses 310,000 times in 11 MB.
 """
 
+import struct
+from bisect import bisect_left, bisect_right
 from collections import deque
+from collections.abc import Iterable
 from typing import Final
 
 from msgspec import Struct
@@ -21,6 +29,7 @@ from slotzero.units import Lamports, MonoNs, Slot
 __all__ = ["DEFAULT_HISTORY", "History", "RecentSignatures", "TokenBalance", "TransactionRecord"]
 
 DEFAULT_HISTORY: Final = 20_000
+_NUMBER: Final = struct.Struct("=Q")
 
 
 class TokenBalance(Struct, frozen=True, kw_only=True, gc=False):
@@ -37,6 +46,7 @@ class TransactionRecord(Struct, frozen=True, kw_only=True, gc=False):
     """One executed transaction.
 
     Attributes:
+        number: Its place among all executed ones, from 0.
         index: Its place within the slot.
         raw: Its bytes on the wire.
         version: None for a legacy transaction.
@@ -46,6 +56,7 @@ class TransactionRecord(Struct, frozen=True, kw_only=True, gc=False):
     """
 
     signature: Signature
+    number: int
     slot: Slot
     index: int
     raw: bytes
@@ -67,16 +78,21 @@ class TransactionRecord(Struct, frozen=True, kw_only=True, gc=False):
         """Return the decoded transaction (0.2 us)."""
         return VersionedTransaction.from_bytes(self.raw)
 
+    def account_keys(self) -> tuple[Pubkey, ...]:
+        """Return the addresses it mentions: its own, then those from lookup tables (about 1 us)."""
+        return (*self.transaction().message.account_keys, *self.loaded_writable, *self.loaded_readonly)
+
 
 class History:
-    """The last transactions by signature. Full means the oldest is dropped and counted."""
+    """The last transactions by signature and by the addresses they mention. Full: the oldest is dropped and counted."""
 
     def __init__(self, capacity: int = DEFAULT_HISTORY) -> None:
         self._capacity = capacity
         self._records: dict[Signature, TransactionRecord] = {}
-        # Eviction order beside the dict: its first key lies behind all the deleted ones, which a scan would have to
-        # pass each time.
-        self._order: deque[Signature] = deque()
+        # A ring: number n stands at n % capacity. (Deleting the first key of a dict again and again would have to pass
+        # all the keys deleted before.)
+        self._ring: list[TransactionRecord] = []
+        self._mentions: dict[Pubkey, bytearray] = {}
         self._evicted = 0
 
     def __len__(self) -> int:
@@ -88,17 +104,76 @@ class History:
         """How many have been dropped."""
         return self._evicted
 
-    def add(self, record: TransactionRecord) -> None:
-        """Keep a record."""
+    @property
+    def addresses(self) -> int:
+        """How many addresses the kept transactions mention."""
+        return len(self._mentions)
+
+    def add(self, record: TransactionRecord, keys: Iterable[Pubkey]) -> None:
+        """Keep the next record and the addresses it mentions, looked-up ones included. *Hot path.*"""
+        if len(self._ring) < self._capacity:
+            assert record.number == len(self._ring), "records are numbered without gaps"
+            self._ring.append(record)
+        else:
+            place = record.number % self._capacity
+            self._evict(self._ring[place])
+            self._ring[place] = record
         self._records[record.signature] = record
-        self._order.append(record.signature)
-        if len(self._order) > self._capacity:
-            del self._records[self._order.popleft()]
-            self._evicted += 1
+        packed = _NUMBER.pack(record.number)
+        mentions = self._mentions
+        for key in keys:
+            numbers = mentions.get(key)
+            if numbers is None:
+                mentions[key] = bytearray(packed)
+            else:
+                numbers += packed
 
     def get(self, signature: Signature) -> TransactionRecord | None:
         """Return the record of `signature`, or None when it was never executed or has been dropped."""
         return self._records.get(signature)
+
+    def mentioning(
+        self,
+        key: Pubkey,
+        *,
+        up_to: Slot,
+        limit: int,
+        before: TransactionRecord | None = None,
+        until: TransactionRecord | None = None,
+    ) -> list[TransactionRecord]:
+        """Return the newest kept transactions that mention `key`, newest first.
+
+        Args:
+            key: An address in any role: signer, program, looked up.
+            up_to: The newest slot to show.
+            limit: How many at most.
+            before: Only those older than this one, which need not mention `key`.
+            until: Only those newer than this one, likewise.
+        """
+        packed = self._mentions.get(key)
+        if packed is None:
+            return []
+        with memoryview(packed).cast("Q") as numbers:
+            end = bisect_right(numbers, up_to, key=lambda number: self._at(number).slot)
+            if before is not None:
+                end = min(end, bisect_left(numbers, before.number))
+            start = 0 if until is None else bisect_right(numbers, until.number)
+            wanted = numbers[max(start, end - limit) : end].tolist()
+        return [self._at(number) for number in reversed(wanted)]
+
+    def _at(self, number: int) -> TransactionRecord:
+        return self._ring[number % self._capacity]
+
+    def _evict(self, record: TransactionRecord) -> None:
+        del self._records[record.signature]
+        self._evicted += 1
+        mentions = self._mentions
+        for key in record.account_keys():
+            numbers = mentions[key]
+            if len(numbers) == _NUMBER.size:
+                del mentions[key]
+            else:
+                del numbers[: _NUMBER.size]  # its first number: this is the oldest transaction there is
 
 
 class RecentSignatures:

@@ -1,32 +1,55 @@
-"""What an RPC method is handed: the chain, and gauges of the parts around it."""
+"""What an RPC method is handed: the chain, the faults of its port, the ports, and gauges of the parts around it."""
 
 import os
 import resource
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 from msgspec import Struct, field
 
 from slotzero.localnet.chain import Chain
+from slotzero.localnet.faults import Faults
 from slotzero.localnet.params import Params
 
-__all__ = ["Method", "Node", "ProcessUsage", "process_usage"]
+__all__ = ["Method", "Node", "PortControl", "ProcessUsage", "process_usage"]
 
 _STATM: Final = Path("/proc/self/statm")
 _BYTES_PER_MAXRSS: Final = 1 if sys.platform == "darwin" else 1024
 
 
+class PortControl(Protocol):
+    """What a method may do to a port."""
+
+    faults: Faults
+
+    def start(self) -> None:
+        """Listen again. Raises UsageError when somebody else has the port now."""
+        ...
+
+    def stop(self) -> None:
+        """Refuse new connections and cut the others."""
+        ...
+
+    def stats(self) -> object:
+        """Return the counters."""
+        ...
+
+
 class Node(Struct, frozen=True, kw_only=True):
-    """The chain and what else can be asked about.
+    """The chain as one port shows it, and what else can be asked about.
 
     Attributes:
         gauges: Named counters of other parts (subscriptions, garbage collection), shown by `slotzero_stats`.
+        faults: Those of the port the request came through.
+        ports: All ports by name: `"first"`, and `"second"` if there is one.
     """
 
     chain: Chain
-    gauges: dict[str, Callable[[], object]] = field(default_factory=dict)
+    gauges: Mapping[str, Callable[[], object]] = field(default_factory=dict)
+    faults: Faults = field(default_factory=Faults)
+    ports: Mapping[str, PortControl] = field(default_factory=dict)
 
 
 Method: TypeAlias = Callable[[Node, Params], object]

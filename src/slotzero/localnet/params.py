@@ -49,10 +49,14 @@ INVALID_REQUEST: Final = -32600
 METHOD_NOT_FOUND: Final = -32601
 INVALID_PARAMS: Final = -32602
 INTERNAL_ERROR: Final = -32603
+BLOCK_CLEANED_UP: Final = -32001
 PREFLIGHT_FAILURE: Final = -32002
 SIGNATURE_FAILURE: Final = -32003
+BLOCK_NOT_AVAILABLE: Final = -32004
 VERSION_UNSUPPORTED: Final = -32015
 MIN_CONTEXT_SLOT: Final = -32016
+CURSOR_NOT_FOUND: Final = -32020
+"""Since Agave 4.0 for a `before` or `until` the node does not hold; older nodes answered with an empty list."""
 
 # 4096 bytes are at most 5,594 letters of base58.
 _MAX_BASE58_CHARS: Final = MAX_V1_TRANSACTION_BYTES * 14 // 10

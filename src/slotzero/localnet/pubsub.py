@@ -338,15 +338,15 @@ class Pubsub:
                 self._remove(subscription)
 
     def _on_write(self, write: AccountWrite, slot: Slot, mono_ns: MonoNs) -> None:
+        results: dict[Hashable, bytes] = {}
         for subscription in self._index["account"].get(write.key, {}).values():
             config = subscription.config
             assert isinstance(config, AccountConfig)
-            try:
-                shown = account_json(write.account, config) or ended_account_json(config)
-            except RpcFault:
-                # It has grown past what base58 may show; a real node sends an error text in its place, too.
-                shown = ended_account_json(config) | {"data": "error: data too large for bs58 encoding"}
-            self._deliver(subscription, slot, _result(slot, mono_ns, shown))
+            # Encoded once for all who want it in the same form.
+            form = (config.encoding, config.data_slice)
+            if (result := results.get(form)) is None:
+                result = results[form] = _result(slot, mono_ns, _account_shown(write, config))
+            self._deliver(subscription, slot, result)
 
     def _on_slot(self, event: SlotOpened) -> None:
         subscriptions = self._index["slot"].get(ALL)
@@ -407,6 +407,14 @@ def _logs_key(params: Params) -> Hashable:
 
 def _result(slot: Slot, mono_ns: MonoNs, value: object) -> bytes:
     return _encoder.encode({"context": {"slot": slot, "monoNs": mono_ns}, "value": value})
+
+
+def _account_shown(write: AccountWrite, config: AccountConfig) -> dict[str, object]:
+    try:
+        return account_json(write.account, config) or ended_account_json(config)
+    except RpcFault:
+        # It has grown past what base58 may show; a real node sends an error text in its place, too.
+        return ended_account_json(config) | {"data": "error: data too large for bs58 encoding"}
 
 
 def _logs_result(record: TransactionRecord) -> bytes:

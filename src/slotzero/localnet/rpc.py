@@ -5,15 +5,17 @@ from typing import Final
 
 import msgspec
 
-from slotzero.localnet import rpc_accounts, rpc_admin, rpc_cluster, rpc_transactions
+from slotzero.localnet import rpc_accounts, rpc_admin, rpc_cluster, rpc_history, rpc_tokens, rpc_transactions
 from slotzero.localnet.node import Method, Node
 from slotzero.localnet.params import INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, PARSE_ERROR, Params, RpcFault
 
-__all__ = ["METHODS", "Rpc", "error_json", "read_request", "result_json"]
+__all__ = ["METHODS", "Rpc", "error_json", "is_admin", "read_request", "result_json"]
 
 METHODS: Final[Mapping[str, Method]] = {
     **rpc_cluster.METHODS,
     **rpc_accounts.METHODS,
+    **rpc_tokens.METHODS,
+    **rpc_history.METHODS,
     **rpc_transactions.METHODS,
     **rpc_admin.METHODS,
 }
@@ -21,6 +23,8 @@ METHODS: Final[Mapping[str, Method]] = {
 
 MAX_BATCH: Final = 100
 """Requests in one batch. The loop serves nobody else meanwhile; the slot deadline is looked at between any two."""
+
+_ADMIN_PREFIX: Final = "slotzero_"
 
 _decoder = msgspec.json.Decoder()
 _encoder = msgspec.json.Encoder()
@@ -39,12 +43,21 @@ def error_json(request_id: object, fault: RpcFault) -> dict[str, object]:
     return {"jsonrpc": "2.0", "error": error, "id": request_id}
 
 
+def is_admin(body: bytes) -> bool:
+    """Tell whether a request is a single admin call. Decodes it once more: ask only when it matters."""
+    try:
+        request = _decoder.decode(body)
+    except (msgspec.DecodeError, RecursionError):
+        return False
+    return isinstance(request, dict) and str(request.get("method")).startswith(_ADMIN_PREFIX)
+
+
 class Rpc:
     """Answer requests.
 
     Args:
         node: What the methods work on.
-        methods: By name; replaceable, so that a second port may offer fewer.
+        methods: By name; replaceable, so that another port may offer other ones.
     """
 
     def __init__(self, node: Node, methods: Mapping[str, Method] = METHODS) -> None:

@@ -3,14 +3,11 @@
 from collections.abc import Mapping
 from typing import Final
 
-from slotzero.localnet.execution import token_balances
 from slotzero.localnet.node import Method, Node
 from slotzero.localnet.params import (
-    INVALID_PARAMS,
     AccountConfig,
     CommitmentConfig,
     Params,
-    RpcFault,
     checked_context_slot,
     commitment_in,
     config_at,
@@ -18,7 +15,7 @@ from slotzero.localnet.params import (
     pubkey_at,
     pubkey_from,
 )
-from slotzero.localnet.render import account_json, decimals_of, ui_amount_json
+from slotzero.localnet.render import account_json
 from slotzero.localnet.rpc_cluster import with_context
 
 __all__ = ["METHODS"]
@@ -59,27 +56,8 @@ def get_multiple_accounts(node: Node, params: Params) -> object:
     return with_context(slot, [account_json(node.chain.account(key, commitment), config) for key in keys])
 
 
-def get_token_account_balance(node: Node, params: Params) -> object:
-    """Return a token account's balance in its mint's decimals."""
-    key = pubkey_at(params, 0)
-    config = config_at(params, 1, CommitmentConfig)
-    slot = checked_context_slot(node.chain, config)
-    commitment = commitment_in(config)
-    account = node.chain.account(key, commitment)
-    if account is None:
-        raise RpcFault(INVALID_PARAMS, "Invalid param: could not find account")
-    balances = token_balances([account])
-    if not balances:
-        raise RpcFault(INVALID_PARAMS, "Invalid param: not a Token account")
-    mint = node.chain.account(balances[0].mint, commitment)
-    if mint is None:
-        raise RpcFault(INVALID_PARAMS, "Invalid param: could not find mint")
-    return with_context(slot, ui_amount_json(balances[0].amount, decimals_of(mint)))
-
-
 METHODS: Final[Mapping[str, Method]] = {
     "getBalance": get_balance,
     "getAccountInfo": get_account_info,
     "getMultipleAccounts": get_multiple_accounts,
-    "getTokenAccountBalance": get_token_account_balance,
 }

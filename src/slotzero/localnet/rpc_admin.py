@@ -1,4 +1,4 @@
-"""Methods no real cluster has: writing accounts, opening slots, looking inside."""
+"""Methods no real cluster has: writing accounts, opening slots, looking inside, faults, stopping a port."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -7,9 +7,11 @@ from msgspec import Struct
 from solders.account import Account
 
 from slotzero.clock import as_ms
-from slotzero.errors import MalformedError
-from slotzero.localnet.node import Method, Node, process_usage
+from slotzero.errors import MalformedError, UsageError
+from slotzero.localnet.faults import FaultPlan
+from slotzero.localnet.node import Method, Node, PortControl, process_usage
 from slotzero.localnet.params import (
+    INTERNAL_ERROR,
     INVALID_PARAMS,
     Params,
     RpcFault,
@@ -19,11 +21,12 @@ from slotzero.localnet.params import (
     invalid,
     pubkey_at,
     pubkey_from,
+    string_at,
 )
 from slotzero.localnet.slots import Lateness
 from slotzero.units import U64_MAX
 
-__all__ = ["METHODS"]
+__all__ = ["METHODS", "PORT_METHODS"]
 
 _MAX_ADVANCE: Final = 1_000
 """At 0.1-0.2 ms a slot: nobody else is served meanwhile."""
@@ -82,10 +85,52 @@ def stats(node: Node, _params: Params) -> object:
             "simulated": chain.simulated,
             "executions": chain.executions,
         },
-        "history": {"kept": chain.history, "evicted": chain.evicted, "capacity": node.chain.config.history},
+        "history": {
+            "kept": chain.history,
+            "evicted": chain.evicted,
+            "capacity": node.chain.config.history,
+            "addresses": chain.addresses,
+        },
+        "tokenAccounts": chain.token_accounts,
+        "ports": {name: port.stats() for name, port in node.ports.items()},
         "process": process_usage(),
         **{name: read() for name, read in node.gauges.items()},
     }
+
+
+def set_faults(node: Node, params: Params) -> object:
+    """Have a port's faults be these, `{}` for none, and return them; without faults, only return what they are."""
+    name = string_at(params, 0, "a port")
+    port = node.ports.get(name)
+    if port is None:
+        raise invalid(f"there is no port {name[:64]!r}; there is {', '.join(node.ports)}")
+    if len(params) > 1 and params[1] is not None:
+        port.faults.set(config_at(params, 1, FaultPlan))
+    return port.faults.plan
+
+
+def stop_port(node: Node, _params: Params) -> object:
+    """Stop the second port: its connections are cut, new ones are refused. Returns its counters."""
+    port = _second(node)
+    port.stop()
+    return port.stats()
+
+
+def start_port(node: Node, _params: Params) -> object:
+    """Have the second port listen again where it did. Returns its counters."""
+    port = _second(node)
+    try:
+        port.start()
+    except UsageError as error:
+        raise RpcFault(INTERNAL_ERROR, str(error)) from error
+    return port.stats()
+
+
+def _second(node: Node) -> PortControl:
+    port = node.ports.get("second")
+    if port is None:
+        raise invalid("there is no second port; start the chain with one")
+    return port
 
 
 def _lateness_json(lateness: Lateness) -> dict[str, object]:
@@ -102,4 +147,11 @@ METHODS: Final[Mapping[str, Method]] = {
     "slotzero_setAccount": set_account,
     "slotzero_advance": advance,
     "slotzero_stats": stats,
+    "slotzero_faults": set_faults,
 }
+
+PORT_METHODS: Final[Mapping[str, Method]] = {
+    "slotzero_stopPort": stop_port,
+    "slotzero_startPort": start_port,
+}
+"""Only on the first port: who stops the one it speaks through gets no answer."""

@@ -14,6 +14,7 @@ from slotzero.localnet.params import (
     hash_at,
     integer_at,
 )
+from slotzero.solana.svm import SLOTS_PER_EPOCH
 from slotzero.units import Slot
 
 __all__ = ["API_VERSION", "METHODS", "with_context"]
@@ -78,6 +79,21 @@ def get_minimum_balance_for_rent_exemption(node: Node, params: Params) -> object
     return node.chain.svm.rent_exempt_minimum(integer_at(params, 0, "the account's size", most=_MAX_ACCOUNT_BYTES))
 
 
+def get_epoch_info(node: Node, params: Params) -> object:
+    """Return where in its epoch the newest slot of a commitment is."""
+    config = config_at(params, 0, CommitmentConfig)
+    slot = checked_context_slot(node.chain, config)
+    epoch, index = divmod(slot, SLOTS_PER_EPOCH)
+    return {
+        "absoluteSlot": slot,
+        "blockHeight": node.chain.block_at(commitment_in(config)).height,
+        "epoch": epoch,
+        "slotIndex": index,
+        "slotsInEpoch": SLOTS_PER_EPOCH,
+        "transactionCount": node.chain.transaction_count,
+    }
+
+
 METHODS: Final[Mapping[str, Method]] = {
     "getHealth": get_health,
     "getVersion": get_version,
@@ -86,5 +102,6 @@ METHODS: Final[Mapping[str, Method]] = {
     "getBlockHeight": get_block_height,
     "getLatestBlockhash": get_latest_blockhash,
     "isBlockhashValid": is_blockhash_valid,
+    "getEpochInfo": get_epoch_info,
     "getMinimumBalanceForRentExemption": get_minimum_balance_for_rent_exemption,
 }

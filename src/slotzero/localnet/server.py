@@ -1,47 +1,38 @@
-"""The chain's sockets: JSON-RPC over HTTP and WebSocket on one loopback port, the slot timer, background services.
-
-aiohttp, because it serves both protocols on one port and one request of a connection at a time, which keeps the loop
-fair: a raw server did 47 % more at saturation, but let pipelining clients starve the slot timer. uvloop gathers the
-frames written in one turn of the loop into one write.
-"""
+"""A chain that is served: its ports, its slot timer, the services beside it, its end."""
 
 import asyncio
-import errno
 import heapq
 import itertools
 import logging
 import os
 import signal
 import threading
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Final, TypeAlias
 
 import msgspec
 import uvloop
-from aiohttp import WSMsgType, web
 from msgspec import Struct
 
 from slotzero.clock import Clock, SystemClock
-from slotzero.errors import LocalnetError, UsageError
+from slotzero.errors import LocalnetError
 from slotzero.localnet.chain import Chain, ChainConfig
 from slotzero.localnet.collector import Collector
-from slotzero.localnet.endpoints import LocalnetEndpoints
+from slotzero.localnet.endpoints import LocalnetEndpoints, PortEndpoints
 from slotzero.localnet.events import ChainEvent, SlotOpened
+from slotzero.localnet.faults import Faults
 from slotzero.localnet.node import Node
-from slotzero.localnet.pubsub import Outbox, Pubsub
-from slotzero.localnet.rpc import Rpc
+from slotzero.localnet.ports import HOST, Port
+from slotzero.localnet.pubsub import Pubsub
+from slotzero.localnet.rpc import METHODS, Rpc
+from slotzero.localnet.rpc_admin import PORT_METHODS
 from slotzero.units import Slot
 
 __all__ = ["HOST", "Localnet", "LocalnetConfig", "Service", "SlotWaiters", "announcement", "run", "serve"]
 
 logger = logging.getLogger(__name__)
 
-HOST: Final = "127.0.0.1"
 DEFAULT_PORT: Final = 8899
-MAX_BODY_BYTES: Final = 1024 * 1024
-"""aiohttp's own default for a request's body, and our bound for a WebSocket message."""
-_CLOSE_TIMEOUT_S: Final = 1.0
-_GOING_AWAY: Final = 1001
 
 
 class LocalnetConfig(Struct, frozen=True, kw_only=True):
@@ -49,9 +40,12 @@ class LocalnetConfig(Struct, frozen=True, kw_only=True):
 
     Attributes:
         port: 0 takes a free one.
+        second_port: Another port onto the same chain, which the first one's admin calls can stop and start; 0 takes a
+            free one, None means there is none.
     """
 
     port: int = DEFAULT_PORT
+    second_port: int | None = None
     chain: ChainConfig = ChainConfig()
 
 
@@ -117,17 +111,15 @@ async def serve(
     """
     clock = clock or SystemClock()
     chain = Chain(config.chain, clock=clock)
-    pubsub = Pubsub(chain)
-    node = Node(chain=chain, gauges={"pubsub": pubsub.stats})
-    if collector is not None:
-        node.gauges["garbage"] = collector.stats
-    sockets = _Sockets(Rpc(node), pubsub)
-    runner = web.ServerRunner(web.Server(sockets.handle, access_log=None), shutdown_timeout=_CLOSE_TIMEOUT_S)
-    await runner.setup()
+    ports = _ports(chain, config, clock, collector)
     try:
-        port = await _listen(runner, config.port)
-        localnet = Localnet(chain=chain, slots=SlotWaiters(chain), endpoints=_endpoints(chain, port))
+        for name, number in (("first", config.port), ("second", config.second_port)):
+            if number is not None:
+                ports[name].listen(number)
         async with asyncio.TaskGroup() as group:
+            for port in ports.values():
+                await port.serve(group)
+            localnet = Localnet(chain=chain, slots=SlotWaiters(chain), endpoints=_endpoints(chain, ports))
             tasks = [group.create_task(service(localnet), name=f"localnet {service!r}") for service in services]
             if chain.next_deadline is not None:
                 tasks.append(group.create_task(_keep_slots(chain, clock, collector), name="localnet slots"))
@@ -138,8 +130,24 @@ async def serve(
             for task in tasks:
                 task.cancel()
     finally:
-        await sockets.close()
-        await runner.cleanup()
+        await asyncio.gather(*(port.close() for port in ports.values()))
+
+
+def _ports(chain: Chain, config: LocalnetConfig, clock: Clock, collector: Collector | None) -> dict[str, Port]:
+    """Return the ports by name; each has faults of its own, the first one rules them all."""
+    pubsub = Pubsub(chain)
+    gauges: dict[str, Callable[[], object]] = {"pubsub": pubsub.stats}
+    if collector is not None:
+        gauges["garbage"] = collector.stats
+    methods = {"first": {**METHODS, **PORT_METHODS}}
+    if config.second_port is not None:
+        methods["second"] = {**METHODS}
+    ports: dict[str, Port] = {}
+    for name, offered in methods.items():
+        faults = Faults(name, config.chain.seed)
+        node = Node(chain=chain, gauges=gauges, faults=faults, ports=ports)
+        ports[name] = Port(Rpc(node, offered), pubsub, faults=faults, clock=clock)
+    return ports
 
 
 def run(
@@ -210,23 +218,16 @@ def _watch_stdin(on_end: Callable[[], object]) -> None:
     threading.Thread(target=read, name="localnet stdin", daemon=True).start()
 
 
-async def _listen(runner: web.ServerRunner, port: int) -> int:
-    try:
-        await web.TCPSite(runner, HOST, port).start()
-    except (OSError, OverflowError) as error:
-        reason = f"cannot be used ({error})"
-        if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
-            reason = "is in use"
-        raise UsageError(f"port {port} on {HOST} {reason}: choose another, or 0 for a free one") from error
-    address = runner.addresses[0]
-    return int(address[1])
-
-
-def _endpoints(chain: Chain, port: int) -> LocalnetEndpoints:
+def _endpoints(chain: Chain, ports: Mapping[str, Port]) -> LocalnetEndpoints:
+    urls = {
+        name: PortEndpoints(rpc=f"http://{HOST}:{port.number}", ws=f"ws://{HOST}:{port.number}")
+        for name, port in ports.items()
+    }
     return LocalnetEndpoints(
-        rpc=f"http://{HOST}:{port}",
-        ws=f"ws://{HOST}:{port}",
-        port=port,
+        rpc=urls["first"].rpc,
+        ws=urls["first"].ws,
+        second=urls.get("second"),
+        port=ports["first"].number,
         pid=os.getpid(),
         genesis=str(chain.genesis_hash),
         slot_ms=chain.config.slot_ms,
@@ -242,64 +243,6 @@ async def _keep_slots(chain: Chain, clock: Clock, collector: Collector | None) -
         chain.catch_up()
         if collector is not None:
             collector.after_slot()
-
-
-class _Sockets:
-    """Bytes between aiohttp's connections and the synchronous parts."""
-
-    def __init__(self, rpc: Rpc, pubsub: Pubsub) -> None:
-        self._rpc = rpc
-        self._pubsub = pubsub
-        self._websockets: set[web.WebSocketResponse] = set()
-
-    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        if request.method == "POST":
-            body = self._rpc.handle(await request.read())
-            return web.Response(body=body, content_type="application/json")
-        if request.headers.get("Upgrade", "").lower() == "websocket":
-            return await self._serve_websocket(request)
-        if request.method == "GET" and request.path == "/health":
-            return web.Response(text="ok")
-        return web.Response(status=405, text="POST a JSON-RPC request, or open a WebSocket\n")
-
-    async def close(self) -> None:
-        """Tell every WebSocket that this end goes away."""
-        await asyncio.gather(*(websocket.close(code=_GOING_AWAY) for websocket in list(self._websockets)))
-
-    async def _serve_websocket(self, request: web.BaseRequest) -> web.WebSocketResponse:
-        websocket = web.WebSocketResponse(compress=False, max_msg_size=MAX_BODY_BYTES, timeout=_CLOSE_TIMEOUT_S)
-        await websocket.prepare(request)
-
-        def abort() -> None:
-            # A close frame would have to queue behind what is not being read.
-            logger.warning("a WebSocket client does not read: its connection is closed")
-            if request.transport is not None:
-                request.transport.abort()
-
-        outbox = Outbox(abort)
-        self._websockets.add(websocket)
-        self._pubsub.connect(outbox)
-        try:
-            async with asyncio.TaskGroup() as group:
-                writer = group.create_task(_write(websocket, outbox), name="localnet websocket writer")
-                async for message in websocket:
-                    if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
-                        self._pubsub.handle(outbox, message.data)
-                writer.cancel()
-        finally:
-            self._pubsub.disconnect(outbox)
-            self._websockets.discard(websocket)
-        return websocket
-
-
-async def _write(websocket: web.WebSocketResponse, outbox: Outbox) -> None:
-    try:
-        while True:
-            await outbox.wait()
-            while (frame := outbox.take()) is not None:
-                await websocket.send_frame(frame, WSMsgType.TEXT)
-    except ConnectionResetError:
-        return  # the reader sees the end of the connection and ends the rest
 
 
 def announcement(localnet: Localnet) -> str:

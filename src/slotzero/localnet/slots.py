@@ -68,6 +68,15 @@ class BlockLog:
         """The block of the open slot."""
         return self._blocks[-1]
 
+    @property
+    def oldest(self) -> Block:
+        """The oldest block kept."""
+        return self._blocks[0]
+
+    def find(self, slot: Slot) -> Block | None:
+        """Return the block of `slot`, None when it is not there yet or not any more."""
+        return self._by_slot.get(slot)
+
     def open_block(self, unix_timestamp: int) -> Block:
         """Append the next slot's block and return it."""
         parent = self.newest

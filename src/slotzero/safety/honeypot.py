@@ -1,7 +1,8 @@
 """The check of a new pool: its layers in parallel, within a time budget, one verdict. The shell of `safety`.
 
-A check makes at most two calls: one read of all accounts its layers need, one simulation. It fails closed: a layer
-that did not answer in time or whose endpoint failed is UNSURE, and only a pool that every layer allows is ALLOW.
+The first two layers make at most two calls together: one read of all accounts the layers need, one simulation. A deeper
+layer says what it costs beyond that. A check fails closed: a layer that did not answer in time or whose endpoint failed
+is UNSURE, and only a pool that every required layer allows and none denies is ALLOW.
 
 ::
 
@@ -19,15 +20,17 @@ check, as any other bug of a component does.
 
 import asyncio
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, Protocol
+
+import msgspec
 
 from slotzero.errors import MalformedError, SlotzeroError
-from slotzero.safety.layers import CheckContext, Layer, MintFactsLayer, RoundTripLayer
+from slotzero.safety.layers import CheckContext, Layer, MintFactsLayer, NotAvailableError, RoundTripLayer
 from slotzero.safety.reader import ChainReader, RoundTripProbe
-from slotzero.safety.records import Decision, Evidence, Verdict, combine
+from slotzero.safety.records import CheckPolicy, Decision, Evidence, Verdict, combine
 from slotzero.venues.records import NewPool
 
-__all__ = ["HoneypotChecker", "RunningCheck", "first_layers"]
+__all__ = ["Check", "Checker", "HoneypotChecker", "RunningCheck", "first_layers"]
 
 _MS_PER_S: Final = 1000
 
@@ -41,14 +44,45 @@ def first_layers(*, max_round_trip_loss_bps: int) -> tuple[Layer, ...]:
     return MintFactsLayer(), RoundTripLayer(max_round_trip_loss_bps)
 
 
+class Check(Protocol):
+    """A check that was started."""
+
+    async def facts(self) -> Decision:
+        """Wait for the layers that judge facts and return what they add up to."""
+        ...
+
+    async def verdict(self) -> Verdict:
+        """Wait for every layer and return the verdict."""
+        ...
+
+    def cancel(self) -> None:
+        """Stop it, for a pool that is of no interest any more."""
+        ...
+
+
+class Checker(Protocol):
+    """Who starts checks: `HoneypotChecker`, or `VerdictCache` before one."""
+
+    def start(self, pool: NewPool, probe: RoundTripProbe | None, group: asyncio.TaskGroup) -> Check:
+        """Start a check beside other work and return at once."""
+        ...
+
+
 class RunningCheck:
     """One check on its way. Made by `HoneypotChecker.start`; its tasks belong to the caller's group."""
 
     def __init__(
-        self, context: CheckContext, layers: Sequence[Layer], group: asyncio.TaskGroup, budget_ms: int
+        self,
+        context: CheckContext,
+        layers: Sequence[Layer],
+        group: asyncio.TaskGroup,
+        *,
+        budget_ms: int,
+        policy: CheckPolicy,
     ) -> None:
         pool = context.pool
         self._context = context
+        self._policy = policy
         self._budget_ms = budget_ms
         self._depends_on = tuple(dict.fromkeys(key for layer in layers for key in layer.keys(pool)))
         self._layers = tuple(layers)
@@ -99,6 +133,8 @@ class RunningCheck:
             if not limit.expired():
                 raise  # not ours: a bug of the layer
             findings = _unsure(layer, "not_answered_in_time", f"no answer within {self._budget_ms} ms")
+        except NotAvailableError as error:
+            findings = _unsure(layer, "not_available", str(error))
         except MalformedError as error:
             findings = _unsure(layer, "answer_malformed", str(error))
         except SlotzeroError as error:
@@ -119,8 +155,12 @@ class RunningCheck:
             self._all_known.set()
 
     def _evidence(self, *, facts_only: bool) -> tuple[Evidence, ...]:
-        layers = (layer for layer in self._layers if layer.is_facts or not facts_only)
-        return tuple(item for layer in layers for item in self._findings[layer.name])
+        layers = [layer for layer in self._layers if layer.is_facts or not facts_only]
+        return tuple(
+            item if self._policy.is_required(layer.name) else msgspec.structs.replace(item, is_required=False)
+            for layer in layers
+            for item in self._findings[layer.name]
+        )
 
 
 class HoneypotChecker:
@@ -130,14 +170,23 @@ class HoneypotChecker:
         reader: How the chain is reached.
         layers: What is judged; their names must differ.
         budget_ms: How long one check may take, from `start` on.
+        policy: How each layer counts; by default all of them are required.
     """
 
-    def __init__(self, reader: ChainReader, layers: Sequence[Layer], *, budget_ms: int) -> None:
+    def __init__(
+        self,
+        reader: ChainReader,
+        layers: Sequence[Layer],
+        *,
+        budget_ms: int,
+        policy: CheckPolicy = CheckPolicy(),  # noqa: B008 a frozen record
+    ) -> None:
         if len({layer.name for layer in layers}) != len(layers):
             raise ValueError(f"layers must have different names, they were {[layer.name for layer in layers]}")
         self._reader = reader
         self._layers = tuple(layers)
         self._budget_ms = budget_ms
+        self._policy = policy
 
     def start(self, pool: NewPool, probe: RoundTripProbe | None, group: asyncio.TaskGroup) -> RunningCheck:
         """Start a check beside other work and return at once.
@@ -149,7 +198,7 @@ class HoneypotChecker:
         """
         keys = [key for layer in self._layers for key in layer.keys(pool)]
         context = CheckContext(pool, probe, self._reader, keys)
-        return RunningCheck(context, self._layers, group, self._budget_ms)
+        return RunningCheck(context, self._layers, group, budget_ms=self._budget_ms, policy=self._policy)
 
     async def check(self, pool: NewPool, probe: RoundTripProbe | None) -> Verdict:
         """Judge a pool by every layer. *Cancellation: safe.*

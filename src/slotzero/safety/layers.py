@@ -6,17 +6,30 @@ from typing import ClassVar, Final, Generic, Protocol, TypeVar
 
 from solders.pubkey import Pubkey
 
-from slotzero.errors import MalformedError, SlotzeroError
+from slotzero.errors import MalformedError, RpcError, SlotzeroError
 from slotzero.safety import mint_facts, round_trip
 from slotzero.safety.mint_facts import MINT_POLICIES, STRICT_POLICY, MintPolicy, judge_mint
-from slotzero.safety.reader import AccountView, ChainReader, RoundTripProbe, SimulationView
+from slotzero.safety.reader import (
+    AccountView,
+    ChainReader,
+    HistoryReader,
+    HolderReader,
+    RoundTripProbe,
+    SignatureView,
+    SimulationView,
+)
 from slotzero.safety.records import Evidence
 from slotzero.safety.round_trip import judge_round_trip
 from slotzero.venues.records import NewPool
 
-__all__ = ["CheckContext", "Layer", "MintFactsLayer", "RoundTripLayer"]
+__all__ = ["CheckContext", "Layer", "MintFactsLayer", "NotAvailableError", "RoundTripLayer"]
 
 T = TypeVar("T")
+_METHOD_NOT_FOUND: Final = -32601
+
+
+class NotAvailableError(SlotzeroError):
+    """The reader or its node does not offer what a layer asks for; the check makes it UNSURE, "not_available"."""
 
 
 class Layer(Protocol):
@@ -109,6 +122,41 @@ class CheckContext:
         """
         return await self._simulation.get()
 
+    async def further_accounts(self, keys: Sequence[Pubkey]) -> Sequence[AccountView | None]:
+        """Read accounts that no layer could name beforehand: one more call.
+
+        Raises:
+            SlotzeroError: The reader's fault.
+        """
+        views = await self._reader.accounts(keys)
+        if len(views) != len(keys):
+            raise MalformedError(f"the node must answer {len(keys)} accounts, it answered {len(views)}")
+        return views
+
+    async def largest_accounts(self) -> Sequence[Pubkey]:
+        """Return the largest token accounts of the pool's mint: one more call.
+
+        Raises:
+            NotAvailableError: The reader or its node cannot tell.
+            SlotzeroError: The reader's fault.
+        """
+        reader = self._reader
+        if not isinstance(reader, HolderReader):
+            raise NotAvailableError("this reader cannot tell who holds a token")
+        return await _offered(reader.largest_accounts(self.pool.mint))
+
+    async def signatures(self, key: Pubkey, most: int) -> Sequence[SignatureView]:
+        """Return the newest transactions that mention `key`, newest first: one more call.
+
+        Raises:
+            NotAvailableError: The reader or its node cannot tell.
+            SlotzeroError: The reader's fault.
+        """
+        reader = self._reader
+        if not isinstance(reader, HistoryReader):
+            raise NotAvailableError("this reader cannot tell the past of an address")
+        return await _offered(reader.signatures(key, most))
+
     async def _read(self) -> Mapping[Pubkey, AccountView | None]:
         views = await self._reader.accounts(self._keys)
         if len(views) != len(self._keys):
@@ -118,6 +166,16 @@ class CheckContext:
     async def _simulate(self) -> SimulationView:
         assert self.probe is not None
         return await self._reader.simulate(self.probe.raw, self.probe.watch)
+
+
+async def _offered(call: Awaitable[T]) -> T:
+    """Tell a node that does not offer a method from one that failed at it."""
+    try:
+        return await call
+    except RpcError as error:
+        if error.code == _METHOD_NOT_FOUND:
+            raise NotAvailableError(f"the node does not offer it: {error}") from error
+        raise
 
 
 class MintFactsLayer:

@@ -4,14 +4,22 @@ Protocols, so that the records of the RPC client and the accounts of an in-proce
 """
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from msgspec import Struct
 from solders.pubkey import Pubkey
 
-from slotzero.units import Lamports, TokenAmount
+from slotzero.units import Lamports, Slot, TokenAmount
 
-__all__ = ["AccountView", "ChainReader", "RoundTripProbe", "SimulationView"]
+__all__ = [
+    "AccountView",
+    "ChainReader",
+    "HistoryReader",
+    "HolderReader",
+    "RoundTripProbe",
+    "SignatureView",
+    "SimulationView",
+]
 
 
 class AccountView(Protocol):
@@ -75,6 +83,43 @@ class ChainReader(Protocol):
         Signatures are not verified and the blockhash is replaced. The state after it of each account of `watch` is
         part of the answer.
         """
+        ...
+
+
+class SignatureView(Protocol):
+    """A transaction that mentions an address."""
+
+    @property
+    def signature(self) -> str:
+        """Its signature in base58."""
+        ...
+
+    @property
+    def slot(self) -> Slot:
+        """The slot it landed in."""
+        ...
+
+    @property
+    def err(self) -> object:
+        """None for success, else its error."""
+        ...
+
+
+@runtime_checkable
+class HolderReader(Protocol):
+    """What a reader may know beside accounts: who holds a token. Not every node tells; a layer then is UNSURE."""
+
+    async def largest_accounts(self, mint: Pubkey) -> Sequence[Pubkey]:
+        """Return the largest token accounts of `mint`, at most 20, in one call."""
+        ...
+
+
+@runtime_checkable
+class HistoryReader(Protocol):
+    """What a reader may know beside accounts: the past of an address. Not every node tells."""
+
+    async def signatures(self, key: Pubkey, most: int) -> Sequence[SignatureView]:
+        """Return the newest confirmed transactions that mention `key`, at most `most`, newest first, in one call."""
         ...
 
 

@@ -19,7 +19,7 @@ from slotzero.trading.filters import Refusal
 from slotzero.trading.journal import Intent, IntentSent, IntentSigned, PositionRecord, PositionStuck, new_intent_id
 from slotzero.trading.order import Confirmed
 from slotzero.trading.plan import SellPlan, plan_sell
-from slotzero.units import BPS, ComputeUnits, Lamports, MicroLamportsPerCu, MonoNs
+from slotzero.units import BPS, ComputeUnits, Lamports, MicroLamportsPerCu, MonoNs, Slot
 from slotzero.venues.market import Market, PoolState
 
 __all__ = ["PoolWatch", "PositionKeeper"]
@@ -43,6 +43,7 @@ class PoolWatch:
         self._context = context
         self._market = market
         self.state: PoolState | None = None
+        self._slot = Slot(0)
         self.holding: Holding | None = None
         self.triggered: asyncio.Future[tuple[ExitReason, MonoNs]] = asyncio.get_running_loop().create_future()
         self._subscription = watch_account(context.pubsub, market.state_account, "processed", self._on_update)
@@ -57,23 +58,32 @@ class PoolWatch:
         if not self.triggered.done():
             self.triggered.set_result((reason, now))
 
-    async def read_once(self) -> None:
-        """Read the state instead of waiting for its next change. Raises EndpointError and MalformedError."""
-        (account,) = await self._context.rpc.get_multiple_accounts([self._market.state_account], "processed")
-        if account is not None and self.state is None:
-            self._take(account.data, self._context.clock.mono_ns())
+    async def read(self) -> None:
+        """Read the state instead of waiting for its next change; an older one than is known counts for nothing.
+
+        An endpoint that fails or lags leaves the state as it is. *Does I/O.*
+        """
+        try:
+            reply = await self._context.rpc.accounts_at([self._market.state_account], "processed")
+            (account,) = reply.value
+            if account is not None and (self.state is None or reply.slot > self._slot):
+                self._take(account.data, reply.slot, self._context.clock.mono_ns())
+        except (EndpointError, MalformedError) as error:
+            log.warning("the state of %s was not read: %s", self._market.pool.mint, error)
 
     def _on_update(self, update: AccountUpdate, now: MonoNs) -> None:
+        if update.slot < self._slot:
+            return  # overtaken by a read
         try:
-            self._take(update.data, now)
+            self._take(update.data, update.slot, now)
         except MalformedError as error:
             log.warning("the state of %s cannot be read: %s", self._market.pool.mint, error)
             return
         if self.holding is not None:
             self._context.revaluations.append(elapsed_ns(now, self._context.clock.mono_ns()))
 
-    def _take(self, data: bytes, now: MonoNs) -> None:
-        self.state = self._market.decode_state(data)
+    def _take(self, data: bytes, slot: Slot, now: MonoNs) -> None:
+        self.state, self._slot = self._market.decode_state(data), slot
         if self.holding is None:
             return
         reason = self.holding.on_state(self.state, now).exit
@@ -145,10 +155,7 @@ class PositionKeeper:
 
     async def _first_state(self) -> None:
         while self._watch.state is None:
-            try:
-                await self._watch.read_once()
-            except (EndpointError, MalformedError) as error:
-                log.warning("no state of %s yet: %s", self._market.pool.mint, error)
+            await self._watch.read()
             if self._watch.state is None:
                 await self._context.clock.sleep_until(add_ms(self._context.clock.mono_ns(), _RETRY_MS))
         self.holding.state = self._watch.state
@@ -180,14 +187,15 @@ class PositionKeeper:
             plan = plan_sell(self._market, self._watch.state.reserves, self._position.tokens, slippage_bps)
             if isinstance(plan, Refusal):
                 why = plan.detail
-                break
-            intent = await self._attempt(reason, plan, is_first=attempt == 0)
-            if self._position.state == "closed" or intent.is_open:
-                return
-            why = f"{intent.state}: {intent.reason}"
+            else:
+                intent = await self._attempt(reason, plan, is_first=attempt == 0)
+                if self._position.state == "closed" or intent.is_open:
+                    return
+                why = f"{intent.state}: {intent.reason}"
+                slippage_bps = min(2 * max(slippage_bps, 1), BPS)
             log.info("sell %d of %s %s", attempt + 1, self._market.pool.mint, why)
-            slippage_bps = min(2 * max(slippage_bps, 1), BPS)
             await self._context.clock.sleep_until(add_ms(self._context.clock.mono_ns(), _RETRY_MS))
+            await self._watch.read()  # the feed may have been silent: what failed was then priced from the past
         await self._stuck(why)
 
     async def _attempt(self, reason: ExitReason, plan: SellPlan, *, is_first: bool) -> Intent:

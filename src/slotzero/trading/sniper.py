@@ -18,7 +18,7 @@ from slotzero.trace import Span, Stamp, Trace
 from slotzero.trading.context import TradingContext
 from slotzero.trading.fees import network_fee
 from slotzero.trading.filters import Filters, Refusal
-from slotzero.trading.journal import IntentAbandoned, IntentSent, IntentSigned, new_intent_id
+from slotzero.trading.journal import AlreadyClaimed, IntentAbandoned, IntentSent, IntentSigned, new_intent_id
 from slotzero.trading.keeper import PoolWatch, PositionKeeper
 from slotzero.trading.order import Confirmed
 from slotzero.trading.plan import BuyPlan, plan_buy
@@ -212,13 +212,16 @@ class Sniper:
         self._count_refusal(market.pool, _objection(verdict) or refusal)
 
     async def _buy(self, market: Market, plan: BuyPlan, buy: _Buy, trace: Trace, watch: PoolWatch) -> bool:
-        """Write the intent down, pass the gate, send, settle. Returns whether there is a position now."""
+        """Claim the mint for this intent, pass the gate, send, settle. Returns whether there is a position now."""
         context, intent = self._context, buy.event.intent
         self.working.add(intent)
         try:
-            written = self._journal.append(buy.event)
+            claim = self._journal.claim(buy.event)
             objection = await self._pass_gate(market, plan, trace, watch)
-            await written
+            if isinstance(claimed := await claim, AlreadyClaimed):
+                detail = f"the bot {claimed.by} was first: a pool is bought by one"
+                self._count_refusal(market.pool, Refusal(reason="claimed_elsewhere", detail=detail))
+                return False
             if objection is None and self._stop.is_set():
                 objection = Refusal(reason="stopping", detail="the run is ending")
             if objection is not None:

@@ -23,7 +23,7 @@ from slotzero.localnet.process import running_localnet
 from slotzero.secret import Secret, redacted_url
 from slotzero.solana.rpc import RpcClient
 from slotzero.solana.transaction import Signer
-from slotzero.trading.journal import ExternalTransfer, Journal
+from slotzero.trading.journal import MAIN_BOT, ExternalTransfer, Journal, open_journal
 from slotzero.units import LAMPORTS_PER_SOL, DurationNs, Lamports, LamportsDelta
 from slotzero.venues.registry import VENUES
 
@@ -41,11 +41,12 @@ class LocalnetRun(Struct, frozen=True, kw_only=True):
         start_lamports: The wallet's balance before the first order of this run.
         end_lamports: Its balance at the end, read from the chain.
         expected_lamports: What it should be by the journal.
+        journal: Where that is.
     """
 
     report: EngineReport
     genesis: str
-    journal: Path
+    journal: str
     slot_ms: int | None
     seed: int
     duration_ns: DurationNs
@@ -65,15 +66,14 @@ class _Chain(Struct, frozen=True, kw_only=True):
     slot_ms: int | None
 
 
-def localnet_signer(genesis: str) -> Signer:
-    """Return the wallet of the chain with this genesis hash. *Pure.*"""
-    return Signer(Secret(hashlib.sha256(b"slotzero localnet wallet " + genesis.encode()).digest()))
+def localnet_signer(genesis: str, bot: str = MAIN_BOT) -> Signer:
+    """Return the wallet a bot has on the chain with this genesis hash. *Pure.*"""
+    owner = genesis if bot == MAIN_BOT else f"{genesis} {bot}"
+    return Signer(Secret(hashlib.sha256(b"slotzero localnet wallet " + owner.encode()).digest()))
 
 
-def journal_path(configured: str, genesis: str) -> Path:
-    """Return the journal's file: the configured one, else one for each chain in the user's state folder."""
-    if configured:
-        return Path(configured).expanduser()
+def journal_path(genesis: str) -> Path:
+    """Return the file a chain's journal is in when nothing else is asked for: in the user's state folder."""
     state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
     return Path(state).expanduser() / "slotzero" / "localnet" / genesis[:16] / "journal.sqlite3"
 
@@ -99,9 +99,9 @@ async def snipe_on_localnet(
     clock = SystemClock()
     async with _chain(settings) as chain, RpcClient(chain.rpc) as rpc:
         genesis = await _genesis_of_a_localnet(rpc)
-        signer = localnet_signer(genesis)
-        path = journal_path(settings.journal.path, genesis)
-        async with Journal(path, genesis, clock=clock) as journal:
+        book = open_journal(settings.journal, genesis, default=journal_path(genesis), clock=clock)
+        signer = localnet_signer(genesis, book.bot)
+        async with book as journal:
             await _fund(rpc, signer, settings, journal, clock)
             engine = Engine(
                 settings,
@@ -119,7 +119,7 @@ async def snipe_on_localnet(
             return LocalnetRun(
                 report=report,
                 genesis=genesis,
-                journal=path,
+                journal=journal.location,
                 slot_ms=chain.slot_ms,
                 seed=settings.localnet.seed,
                 duration_ns=elapsed_ns(began, clock.mono_ns()),

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slotzero.solana.rpc import Commitment, SignatureStatus
-from slotzero.trading.order import AskStatus, Confirmed, Expired, Failed, Order, Send
+from slotzero.trading.order import AskStatus, Confirmed, Expired, Failed, Order, Outcome, Send
 from slotzero.units import BlockHeight, DurationNs, MonoNs, Slot
 
 LIMIT = 150
@@ -20,6 +20,10 @@ def order(*, may_send: bool = True, rebroadcast: int = 400, poll: int = 1_000) -
 
 def at(machine: Order, now: int, height: int = 0) -> list[object]:
     return list(machine.on_time(MonoNs(now), BlockHeight(height)))
+
+
+def outcome_of(machine: Order) -> Outcome | None:
+    return machine.outcome
 
 
 def status(confirmation: Commitment, err: object = None, slot: int = 9) -> SignatureStatus:
@@ -50,7 +54,7 @@ def test_confirmed_by_notification_ends_the_order() -> None:
     it = order()
     it.start(MonoNs(0))
     it.on_notified(Slot(9), None)
-    assert it.outcome == Confirmed(Slot(9))
+    assert outcome_of(it) == Confirmed(Slot(9))
     assert it.next_deadline() is None
     assert at(it, 10_000) == []
 
@@ -59,7 +63,7 @@ def test_notification_with_an_error_is_a_failure() -> None:
     it = order()
     it.start(MonoNs(0))
     it.on_notified(Slot(9), SLIPPAGE)
-    assert it.outcome == Failed(Slot(9), SLIPPAGE)
+    assert outcome_of(it) == Failed(Slot(9), SLIPPAGE)
 
 
 def test_processed_is_not_enough_with_or_without_an_error() -> None:
@@ -67,7 +71,7 @@ def test_processed_is_not_enough_with_or_without_an_error() -> None:
     it.start(MonoNs(0))
     it.on_status(status("processed"), asked="recent")
     it.on_status(status("processed", SLIPPAGE), asked="recent")
-    assert it.outcome is None
+    assert outcome_of(it) is None
     assert at(it, 400) == [SEND]
 
 
@@ -76,14 +80,14 @@ def test_confirmed_status_ends_the_order() -> None:
         it = order()
         it.start(MonoNs(0))
         it.on_status(status(commitment), asked="recent")
-        assert it.outcome == Confirmed(Slot(9))
+        assert outcome_of(it) == Confirmed(Slot(9))
 
 
 def test_confirmed_status_with_an_error_is_a_failure() -> None:
     it = order()
     it.start(MonoNs(0))
     it.on_status(status("confirmed", SLIPPAGE), asked="recent")
-    assert it.outcome == Failed(Slot(9), SLIPPAGE)
+    assert outcome_of(it) == Failed(Slot(9), SLIPPAGE)
 
 
 def test_first_outcome_stays() -> None:
@@ -92,7 +96,7 @@ def test_first_outcome_stays() -> None:
     it.on_notified(Slot(9), None)
     it.on_notified(Slot(10), SLIPPAGE)
     it.on_status(status("finalized", SLIPPAGE, 11), asked="history")
-    assert it.outcome == Confirmed(Slot(9))
+    assert outcome_of(it) == Confirmed(Slot(9))
 
 
 def test_at_its_last_valid_height_it_is_still_sent() -> None:
@@ -132,10 +136,10 @@ def past_limit() -> Order:
 def test_two_answers_not_known_after_the_limit_expire_it() -> None:
     it = past_limit()
     it.on_status(None, asked="history")
-    assert it.outcome is None
+    assert outcome_of(it) is None
     assert at(it, 2_000, LIMIT + 2) == [HISTORY]
     it.on_status(None, asked="history")
-    assert it.outcome == Expired()
+    assert outcome_of(it) == Expired()
     assert it.next_deadline() is None
 
 
@@ -146,14 +150,14 @@ def test_not_known_before_the_limit_expires_nothing() -> None:
         assert RECENT in at(it, now, LIMIT)
         it.on_status(None, asked="recent")
         it.on_status(None, asked="history")
-    assert it.outcome is None
+    assert outcome_of(it) is None
 
 
 def test_not_known_in_the_recent_cache_alone_expires_nothing() -> None:
     it = past_limit()
     for _ in range(10):
         it.on_status(None, asked="recent")
-    assert it.outcome is None
+    assert outcome_of(it) is None
 
 
 def test_late_answer_to_a_question_from_before_the_limit_is_no_last_look() -> None:
@@ -165,24 +169,24 @@ def test_late_answer_to_a_question_from_before_the_limit_is_no_last_look() -> No
     it.on_status(None, asked="history")
     assert at(it, 2_000, LIMIT + 1) == [HISTORY]
     it.on_status(None, asked="history")
-    assert it.outcome is None
+    assert outcome_of(it) is None
     assert at(it, 3_000, LIMIT + 1) == [HISTORY]
     it.on_status(None, asked="history")
-    assert it.outcome == Expired()
+    assert outcome_of(it) == Expired()
 
 
 def test_no_answer_is_not_taken_for_not_known() -> None:
     it = past_limit()
     for now in range(2_000, 50_000, 1_000):  # nobody answers: the shell tells the machine nothing
         assert at(it, now, LIMIT + 100) == [HISTORY]
-    assert it.outcome is None
+    assert outcome_of(it) is None
 
 
 def test_status_found_after_the_limit_wins_over_expiry() -> None:
     it = past_limit()
     it.on_status(None, asked="history")
     it.on_status(status("confirmed"), asked="history")
-    assert it.outcome == Confirmed(Slot(9))
+    assert outcome_of(it) == Confirmed(Slot(9))
 
 
 def test_being_seen_processed_after_the_limit_starts_the_last_looks_anew() -> None:
@@ -191,10 +195,10 @@ def test_being_seen_processed_after_the_limit_starts_the_last_looks_anew() -> No
     it.on_status(status("processed"), asked="history")
     at(it, 2_000, LIMIT + 2)
     it.on_status(None, asked="history")
-    assert it.outcome is None
+    assert outcome_of(it) is None
     at(it, 3_000, LIMIT + 3)
     it.on_status(None, asked="history")
-    assert it.outcome == Expired()
+    assert outcome_of(it) == Expired()
 
 
 def test_order_that_is_only_settled_is_asked_for_at_once_and_never_sent() -> None:
@@ -228,12 +232,12 @@ def test_whatever_happens_it_expires_only_after_two_looks_past_the_limit_and_sen
             assert isinstance(first, int)
             assert isinstance(second, int)
             now, highest = now + first, max(highest, second)
-            was_over = it.outcome is not None
+            was_over = outcome_of(it) is not None
             commands = at(it, now, second)
             assert not (was_over and commands)
             assert SEND not in commands or (may_send and highest <= LIMIT)
             looks += HISTORY in commands and highest > LIMIT
-        elif it.outcome is None:
+        elif outcome_of(it) is None:
             found = None if second is None else status("processed")
             it.on_status(found, asked="history" if first == "history" else "recent")
-            assert it.outcome is None or looks >= 2
+            assert outcome_of(it) is None or looks >= 2

@@ -14,10 +14,16 @@ from slotzero.trading.journal.events import (
     Side,
     new_intent_id,
 )
-from slotzero.trading.journal.sqlite import Journal
+from slotzero.trading.journal.journal import MAIN_BOT, AlreadyClaimed, Claim, Claimed, Journal
+from slotzero.trading.journal.opening import open_journal
+from slotzero.trading.journal.sqlite import SqliteJournal
 from slotzero.trading.journal.state import Intent, IntentState, JournalState, PositionRecord
 
 __all__ = [
+    "MAIN_BOT",
+    "AlreadyClaimed",
+    "Claim",
+    "Claimed",
     "Event",
     "ExternalTransfer",
     "Intent",
@@ -34,5 +40,7 @@ __all__ = [
     "PositionRecord",
     "PositionStuck",
     "Side",
+    "SqliteJournal",
     "new_intent_id",
+    "open_journal",
 ]

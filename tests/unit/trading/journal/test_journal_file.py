@@ -1,8 +1,6 @@
-"""The file: what was appended is there after any end of the process, and nobody else's file is touched."""
+"""The SQLite file: nobody else reads it, nobody else's is touched, and a full disk is no half of a journal."""
 
-import asyncio
 import json
-import logging
 import os
 import shutil
 import sqlite3
@@ -11,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -19,49 +17,18 @@ import pytest
 from slotzero.clock import TestClock
 from slotzero.errors import JournalError, JournalLockedError, Retry
 from slotzero.trading.journal import (
-    Event,
-    IntentExpired,
-    IntentFailed,
-    IntentLanded,
-    IntentSent,
-    IntentUnknown,
-    Journal,
     JournalState,
-    PositionStuck,
+    SqliteJournal,
 )
-from slotzero.units import LamportsDelta, Slot, TokenAmount
-from trading_lab import CHAIN, buy_event, key, pump_pool, sell_event, until
+from trading_lab import CHAIN, buy_event
 
 PROCESS = Path(__file__).resolve().parents[3] / "journal_process.py"
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(PROCESS.parent)}
 
 
-def landed(intent: str, delta: int = -110, tokens: int = 1_000) -> IntentLanded:
-    return IntentLanded(
-        intent=intent, slot=Slot(9), lamports_delta=LamportsDelta(delta), tokens_held=TokenAmount(tokens)
-    )
-
-
-EVENTS: list[Event] = [
-    buy_event("b1"),
-    IntentSent(intent="b1"),
-    landed("b1"),
-    sell_event("s1", position="b1"),
-    IntentFailed(intent="s1", slot=Slot(2**64 - 1), reason='{"x": "\u2028é"}', lamports_delta=LamportsDelta(-5_000)),
-    sell_event("s2", position="b1"),
-    IntentSent(intent="s2"),
-    IntentUnknown(intent="s2", reason="no answer"),
-    buy_event("b2", pool=pump_pool(2, name="\x00\u202e'\"\\", symbol="\U0001d54f", quote_mint=key(4), is_mayhem=True)),
-    IntentExpired(intent="b2"),
-    buy_event("b3", pool=pump_pool(3, mono_cause=None)),
-    landed("b3"),
-    PositionStuck(intent="b3", reason="AccountFrozen"),
-]
-
-
 @asynccontextmanager
-async def opened(path: Path, chain: str = CHAIN) -> AsyncIterator[Journal]:
-    async with Journal(path, chain, clock=TestClock()) as journal:
+async def opened(path: Path, chain: str = CHAIN) -> AsyncIterator[SqliteJournal]:
+    async with SqliteJournal(path, chain, clock=TestClock()) as journal:
         yield journal
 
 
@@ -94,84 +61,6 @@ def rows(path: Path) -> list[tuple[str, str]]:
     return found
 
 
-# ---- what is written is read ---------------------------------------------------------------------------------------
-
-
-async def test_new_file_has_no_history(tmp_path: Path) -> None:
-    state = await state_in(tmp_path / "deep" / "er" / "journal")
-    assert (state.intents, state.positions) == ({}, {})
-
-
-async def test_events_fold_to_the_same_state_after_reopening(tmp_path: Path) -> None:
-    path = tmp_path / "journal"
-    async with opened(path) as journal:
-        for event in EVENTS:
-            await journal.append(event)
-        before = journal.state
-    after = await state_in(path)
-    assert after.intents == before.intents
-    assert after.positions == before.positions
-    assert [intent.signed for intent in after.intents.values()] == [e for e in EVENTS if hasattr(e, "raw")]
-
-
-async def test_appends_that_nobody_awaits_are_written_when_the_journal_closes(tmp_path: Path) -> None:
-    path = tmp_path / "journal"
-    async with opened(path) as journal:
-        for number in range(1_000):
-            journal.append(buy_event(f"b{number}"))
-    assert list((await state_in(path)).intents) == [f"b{number}" for number in range(1_000)]
-
-
-async def test_future_resolves_only_when_a_second_connection_sees_the_event(tmp_path: Path) -> None:
-    path = tmp_path / "journal"
-    async with opened(path) as journal:
-        await journal.append(buy_event("b1"))
-        assert rows(path) == [("b1", "IntentSigned")]
-
-
-async def test_cancelling_who_waits_does_not_cancel_the_write(tmp_path: Path) -> None:
-    path = tmp_path / "journal"
-    async with opened(path) as journal:
-        future = journal.append(buy_event("b1"))
-        future.cancel()
-    assert list((await state_in(path)).intents) == ["b1"]
-
-
-async def test_event_that_does_not_fit_is_refused_and_not_written(tmp_path: Path) -> None:
-    path = tmp_path / "journal"
-    async with opened(path) as journal:
-        with pytest.raises(ValueError, match="does not know"):
-            journal.append(IntentSent(intent="nobody"))
-        await journal.append(buy_event("b1"))
-    assert rows(path) == [("b1", "IntentSigned")]
-
-
-async def test_event_that_cannot_be_encoded_is_not_folded_in(tmp_path: Path) -> None:
-    async with opened(tmp_path / "journal") as journal:
-        with pytest.raises(UnicodeEncodeError):
-            journal.append(buy_event("b1", pool=pump_pool(name="\ud800")))
-        assert journal.state.intents == {}
-
-
-async def test_two_chains_in_one_file_do_not_see_each_other(tmp_path: Path) -> None:
-    path = tmp_path / "journal"
-    async with opened(path, "one") as journal:
-        await journal.append(buy_event("b1"))
-    async with opened(path, "two") as journal:
-        assert journal.state.intents == {}
-        await journal.append(buy_event("b1"))
-        await journal.append(landed("b1"))
-    assert (await state_in(path, "one")).intents["b1"].state == "signed"
-    assert (await state_in(path, "two")).intents["b1"].state == "landed"
-
-
-async def test_append_after_the_end_is_a_bug_and_does_not_hang(tmp_path: Path) -> None:
-    async with opened(tmp_path / "journal") as journal:
-        pass
-    with pytest.raises(AssertionError, match="not open"):
-        journal.append(buy_event())
-
-
 # ---- who may read it, who may use it -------------------------------------------------------------------------------
 
 
@@ -200,43 +89,12 @@ async def test_second_journal_in_the_same_process_is_locked_out(tmp_path: Path) 
     assert list((await state_in(path)).intents) == ["buy"]
 
 
-def test_second_process_is_locked_out_until_the_first_ends(tmp_path: Path) -> None:
-    path = tmp_path / "journal"
-    command = [sys.executable, str(PROCESS), "hold", str(path)]
-    with subprocess.Popen(command, env=ENVIRONMENT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
-        assert holder.stdout is not None
-        assert holder.stdout.readline() == b"open\n"
-        with pytest.raises(JournalLockedError):
-            asyncio.run(state_in(path))
-        holder.kill()
-    asyncio.run(state_in(path))
-
-
 async def test_lock_is_free_again_after_a_file_that_could_not_be_read(tmp_path: Path) -> None:
     path = tmp_path / "journal"
     path.write_bytes(b"garbage" * 1_000)
     await refusal_of(path)
     path.unlink()
     await state_in(path)
-
-
-async def test_cancelled_end_keeps_the_lock_until_the_last_write(tmp_path: Path) -> None:
-    path = tmp_path / "journal"
-    async with asyncio.TaskGroup() as tasks:
-        inside = asyncio.Event()
-
-        async def use() -> None:
-            async with opened(path) as journal:
-                with slow_disk(path) as disk:
-                    for number in range(100):
-                        journal.append(buy_event(f"b{number}"))
-                    inside.set()
-                    disk.rollback()
-
-        user = tasks.create_task(use())
-        await inside.wait()
-        user.cancel()
-    assert len((await state_in(path)).intents) == 100
 
 
 # ---- files that are no journals ------------------------------------------------------------------------------------
@@ -355,21 +213,6 @@ async def test_read_only_file_system_is_refused() -> None:
 # ---- the end of a process, the end of a disk -----------------------------------------------------------------------
 
 
-async def test_kill_in_the_middle_of_appends_loses_nothing_that_was_promised(tmp_path: Path) -> None:
-    path = tmp_path / "journal"
-    promised = run("kills", path, 24, 7)
-    assert isinstance(promised, list)
-    state = await state_in(path)
-    written = rows(path)
-    assert len(promised) > 24
-    missing = {tuple(line.split()) for line in promised} - set(written)
-    assert not missing
-    assert len(set(written)) == len(written)
-    for intent in state.intents.values():  # each intent's events are there from the first on, without a gap
-        kinds = [kind for name, kind in written if name == intent.signed.intent]
-        assert kinds == ["IntentSigned", "IntentSent", "IntentUnknown", "IntentLanded"][: len(kinds)]
-
-
 async def test_full_disk_is_a_journal_error_and_what_was_promised_is_there(tmp_path: Path) -> None:
     path = tmp_path / "journal"
     report = run("full", path, 200_000)
@@ -388,48 +231,3 @@ async def test_after_a_failed_write_nothing_more_is_written_even_if_the_disk_has
     assert "cannot be written" in report["after"]
     assert {kind for _, kind in rows(path)} == {"IntentSigned"}
     await state_in(path)  # an event without its predecessor would make it unreadable
-
-
-@contextmanager
-def slow_disk(path: Path) -> Iterator[sqlite3.Connection]:
-    """Hold the file's write lock until rolled back: the journal's thread waits as for a disk."""
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield connection
-    finally:
-        connection.close()
-
-
-async def test_slow_disk_delays_the_future_and_not_the_loop(tmp_path: Path) -> None:
-    path = tmp_path / "journal"
-    async with opened(path) as journal:
-        with slow_disk(path) as disk:
-            futures = [journal.append(buy_event(f"b{number}")) for number in range(3)]
-            turns = 0
-            for _ in range(1_000):
-                await asyncio.sleep(0)
-                turns += 1
-            assert not any(future.done() for future in futures)
-            assert turns == 1_000
-            disk.rollback()
-            await asyncio.gather(*futures)
-
-
-async def test_failed_write_fails_every_future_and_none_is_reported_as_never_looked_at(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    path = tmp_path / "journal"
-    async with opened(path) as journal:
-        await journal.append(buy_event("b1"))
-        with sqlite3.connect(path) as vandal:
-            vandal.execute("DROP TABLE events")
-        vandal.close()
-        futures = [journal.append(buy_event("b2")), journal.append(IntentSent(intent="b2"))]
-        await until(lambda: all(future.done() for future in futures))
-        for future in futures:
-            assert isinstance(future.exception(), JournalError)
-        journal.append(IntentSent(intent="b2"))  # nobody awaits this one
-        with pytest.raises(JournalError, match="nothing more is sent"):
-            await journal.append(buy_event("b3"))
-    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []

@@ -1,0 +1,47 @@
+"""Exits: when, how much and how urgently a position is sold."""
+
+from slotzero.trading.exit_rules.machine import ExitMachine
+from slotzero.trading.exit_rules.records import (
+    DRAIN,
+    HONEYPOT,
+    Closed,
+    ExitCommand,
+    ExitReason,
+    ExitRules,
+    ExitSignal,
+    ExitView,
+    FailedFor,
+    GiveUp,
+    Graduated,
+    Note,
+    Rung,
+    Sell,
+    SellPricer,
+    Urgency,
+    manual_signal,
+    rug_signal,
+    rule_problems,
+)
+
+__all__ = [
+    "DRAIN",
+    "HONEYPOT",
+    "Closed",
+    "ExitCommand",
+    "ExitMachine",
+    "ExitReason",
+    "ExitRules",
+    "ExitSignal",
+    "ExitView",
+    "FailedFor",
+    "GiveUp",
+    "Graduated",
+    "Note",
+    "Rung",
+    "Sell",
+    "SellPricer",
+    "Urgency",
+    "manual_signal",
+    "rug_signal",
+    "rule_problems",
+]

@@ -1,0 +1,317 @@
+"""The engine on a paper node: what it takes up from an earlier run, how it ends, and that it always does."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+import pytest
+
+import slotzero.engine
+from slotzero.clock import TestClock
+from slotzero.config import SafetySettings
+from slotzero.engine import Engine, EngineReport
+from slotzero.errors import JournalError, SubscriptionError, TransportError
+from slotzero.localnet import genesis
+from slotzero.solana.pubsub import Connection, PubSub
+from slotzero.trading.journal import (
+    IntentLanded,
+    IntentSent,
+    IntentUnknown,
+    JournalState,
+    PositionStuck,
+    SqliteJournal,
+)
+from slotzero.units import LamportsDelta, Slot, TokenAmount
+from slotzero.venues.pumpfun.addresses import FEE_CONFIG, GLOBAL
+from slotzero.venues.registry import PUMPFUN
+from trading_lab import (
+    CHAIN,
+    LAUNCH,
+    QUICK,
+    SIGNER,
+    PaperNode,
+    PaperRpc,
+    PaperTransport,
+    buy_event,
+    curve_data,
+    moved,
+    pump_pool,
+    sell_event,
+    signed_buy,
+    trade_in,
+    until,
+)
+
+SETTINGS = msgspec.structs.replace(QUICK, safety=SafetySettings(gate="none"))
+BASE = moved(LAUNCH, 10_000_000_000)
+POOL = pump_pool(reserves=BASE)
+BUY = signed_buy(POOL)
+TOKENS = 10**12
+
+
+AFTER_SIGNING: dict[str, list[object]] = {
+    "signed": [],
+    "sent": [IntentSent(intent="b")],
+    "unknown": [IntentUnknown(intent="b", reason="r")],
+}
+
+
+class PaperPubSub(PubSub):
+    """A client that is connected to a paper node as long as it runs."""
+
+    def __init__(self, node: PaperNode, on_connection: Callable[[Connection], None]) -> None:
+        super().__init__("ws://127.0.0.1:1/paper", clock=TestClock(), on_connection=on_connection)
+        self._node = node
+        self.fault: asyncio.Future[None] | None = None
+
+    async def run(self) -> None:
+        self.fault = asyncio.get_running_loop().create_future()
+        self._connected(cast("Any", PaperTransport(self._node, self)))
+        await self.fault
+
+
+class Run:
+    """One run of the engine on a journal that a test has filled."""
+
+    def __init__(self, path: Path, node: PaperNode | None = None) -> None:
+        self.path = path / "journal"
+        self.clock = TestClock()
+        self.node = node or PaperNode()
+        born = genesis.derive(1)
+        self.node.accounts[str(GLOBAL)] = genesis.global_data(born)
+        self.node.accounts[str(FEE_CONFIG)] = genesis.fee_config_data(born)
+        self.node.accounts[str(POOL.pool)] = curve_data(BASE)
+        self.engine: Engine | None = None
+        self.pubsub: PaperPubSub | None = None
+        self.state = JournalState()
+
+    async def __call__(self, meanwhile: Callable[[Engine], object] = Engine.stop) -> EngineReport:
+        """Run until stopped; `meanwhile` is called once it has begun. Time flies whenever somebody sleeps."""
+        async with SqliteJournal(self.path, CHAIN, clock=self.clock) as journal, asyncio.timeout(20):
+            self.state = journal.state
+            self.engine = engine = Engine(
+                SETTINGS,
+                rpc=PaperRpc(self.node),
+                ws_url="ws://127.0.0.1:1",
+                journal=journal,
+                signer=SIGNER,
+                venues=[PUMPFUN],
+                clock=self.clock,
+            )
+            self.pubsub = engine._pubsub = PaperPubSub(self.node, engine._on_connection)
+            async with asyncio.TaskGroup() as tasks:
+                time = tasks.create_task(self._time())
+                try:
+                    running = tasks.create_task(engine.run())
+                    begun = meanwhile(engine)
+                    if asyncio.iscoroutine(begun):
+                        await begun
+                    return await running
+                finally:
+                    time.cancel()
+
+    async def _time(self) -> None:
+        while True:
+            await until(lambda: self.clock._sleepers, within_s=60)
+            await self.clock.jump()
+
+    async def has_begun(self) -> None:
+        engine = self.engine
+        assert engine is not None
+        await until(lambda: engine.has_started and ("logsSubscribe", "-") in self._numbers())
+        await asyncio.sleep(0.01)
+
+    def _numbers(self) -> dict[tuple[str, str], int]:
+        return {} if self.node.transport is None else self.node.transport.numbers
+
+    async def left(self, *events: object) -> None:
+        """What an earlier run has left behind."""
+        async with SqliteJournal(self.path, CHAIN, clock=self.clock) as journal:
+            for event in events:
+                await journal.append(event)  # type: ignore[arg-type]
+
+
+def bought(intent: str = "b") -> object:
+    event = buy_event(intent, pool=POOL, signed=BUY)
+    return msgspec.structs.replace(event, tokens=TokenAmount(TOKENS), quoted_lamports=99_000_000)
+
+
+def landed(intent: str = "b") -> object:
+    delta = LamportsDelta(-100_000_000)
+    return IntentLanded(intent=intent, slot=Slot(9), lamports_delta=delta, tokens_held=TokenAmount(TOKENS))
+
+
+def faults_of(group: BaseException) -> list[BaseException]:
+    if isinstance(group, BaseExceptionGroup):
+        return [fault for inner in group.exceptions for fault in faults_of(inner)]
+    return [group]
+
+
+async def test_run_without_a_past_stops_when_told_and_owes_nothing(tmp_path: Path) -> None:
+    report = await Run(tmp_path)()
+    assert (report.recovered, report.bought, report.closed) == (0, 0, 0)
+    assert (report.double_buys, report.lost_intents, report.unknown_open, report.in_flight) == (0, 0, 0, 0)
+    assert report.rpc_calls.get("plan", 0) == 0
+
+
+@pytest.mark.parametrize("how_far", ["signed", "sent", "unknown"])
+async def test_buy_an_earlier_run_left_open_is_found_on_the_chain_and_sold_and_never_sent(
+    tmp_path: Path, how_far: str
+) -> None:
+    run = Run(tmp_path)
+    await run.left(bought(), *AFTER_SIGNING[how_far])
+    run.node.confirm(run.node.record(BUY.raw, delta=-100_000_000, tokens=TOKENS))
+    run.node.on_send = run.node.lands
+    report = await run()
+    assert [trade_in(raw).side for raw in dict.fromkeys(run.node.sent)] == ["sell"]
+    (position,) = report.positions
+    assert (position.state, position.reason) == ("closed", "drain")
+    assert (report.recovered, report.lost_intents, report.unknown_open) == (1, 0, 0)
+    assert report.expected_lamports == run.node.balance - 10_000_000_000
+
+
+async def test_buy_an_earlier_run_left_open_that_can_no_longer_land_is_expired_and_never_sent(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    await run.left(bought(), IntentSent(intent="b"))
+    run.node.height = 151
+    report = await run()
+    assert run.node.sent == []
+    assert run.state.intents["b"].state == "expired"
+    assert (report.positions, report.unknown_open) == ((), 0)
+
+
+@pytest.mark.parametrize("is_stuck", [False, True])
+async def test_position_an_earlier_run_left_is_held_again_and_sold_at_the_end(tmp_path: Path, is_stuck: bool) -> None:  # noqa: FBT001
+    run = Run(tmp_path)
+    stuck = [PositionStuck(intent="b", reason="AccountFrozen")] if is_stuck else []
+    await run.left(bought(), landed(), *stuck)
+    run.node.on_send = run.node.lands
+    report = await run()
+    assert report.positions[0].state == "closed"
+    assert len(dict.fromkeys(run.node.sent)) == 1
+
+
+async def test_sell_an_earlier_run_left_open_is_settled_before_another_is_signed(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    sell = msgspec.structs.replace(sell_event("s", position="b", tokens=TOKENS), mint=POOL.mint)
+    await run.left(bought(), landed(), sell, IntentSent(intent="s"))
+    run.node.height = 151
+    run.node.on_send = run.node.lands
+    report = await run()
+    assert [run.state.intents[name].state for name in ("b", "s")] == ["landed", "expired"]
+    assert report.positions[0].state == "closed"
+    assert len(dict.fromkeys(run.node.sent)) == 1
+
+
+async def test_chain_that_never_answers_does_not_hold_up_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slotzero.engine, "_DRAIN_S", 0.05)
+    run = Run(tmp_path)
+    await run.left(bought(), IntentSent(intent="b"))
+    run.node.faults["getSignatureStatuses"] = [TransportError("node", "timed out")] * 10_000
+    report = await run()
+    assert run.state.intents["b"].state == "unknown"
+    assert (report.lost_intents, report.unknown_open, report.in_flight) == (0, 1, 0)
+    assert run.node.sent == []
+
+
+async def test_what_was_left_takes_room_until_it_is_settled(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    await run.left(bought(), IntentSent(intent="b"))
+
+    async def look(engine: Engine) -> None:
+        await run.has_begun()
+        sniper = engine._parts.sniper
+        assert sniper.taking_up == {"b"}
+        run.node.height = 151
+        await until(lambda: not sniper.taking_up)
+        engine.stop()
+
+    await run(look)
+
+
+async def test_journal_that_fails_ends_the_run_with_its_error_and_without_hanging(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    await run.left(bought(), IntentSent(intent="b"))
+    run.node.confirm(run.node.record(BUY.raw, delta=-1, tokens=TOKENS))
+
+    def fail(engine: Engine) -> None:
+        journal = cast("SqliteJournal", engine._journal)
+        journal._failure = JournalError("the disk is full")
+
+    with pytest.raises(BaseExceptionGroup) as caught:
+        await run(fail)
+    assert {type(fault) for fault in faults_of(caught.value)} == {JournalError}
+
+
+async def test_feed_that_is_never_accepted_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slotzero.engine, "_WITHOUT_CONNECTION_MS", 50)
+    run = Run(tmp_path)
+    run.node.ignored.add("logsSubscribe")
+    with pytest.raises(BaseExceptionGroup) as caught:
+        await run(lambda _: None)
+    assert {type(fault) for fault in faults_of(caught.value)} == {TransportError}
+
+
+async def test_client_that_gives_up_ends_the_run_and_the_books_are_closed(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    await run.left(bought(), IntentSent(intent="b"))
+
+    async def lose(_: Engine) -> None:
+        await run.has_begun()
+        assert run.pubsub is not None
+        assert run.pubsub.fault is not None
+        run.pubsub.fault.set_exception(SubscriptionError("node", "logsSubscribe was refused"))
+
+    with pytest.raises(BaseExceptionGroup) as caught:
+        await run(lose)
+    assert SubscriptionError in {type(fault) for fault in faults_of(caught.value)}
+    assert run.state.intents["b"].state == "unknown"
+
+
+async def test_connection_that_stays_lost_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Run(tmp_path)
+
+    async def lose(engine: Engine) -> None:
+        await run.has_begun()
+        monkeypatch.setattr(slotzero.engine, "_WITHOUT_CONNECTION_MS", 30)
+        engine._on_connection("down")
+
+    with pytest.raises(BaseExceptionGroup) as caught:
+        await run(lose)
+    assert "no connection for" in str(faults_of(caught.value)[0])
+
+
+async def test_connection_that_comes_back_in_time_does_not_even_if_it_is_lost_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Run(tmp_path)
+
+    async def flap(engine: Engine) -> None:
+        await run.has_begun()
+        monkeypatch.setattr(slotzero.engine, "_WITHOUT_CONNECTION_MS", 200)
+        for _ in range(4):  # 400 ms in all, and never 200 at a stretch
+            engine._on_connection("down")
+            await asyncio.sleep(0.05)
+            engine._on_connection("up")
+            await asyncio.sleep(0.05)
+        engine.stop()
+
+    await run(flap)
+
+
+async def test_cancelled_run_leaves_everything_to_the_journal(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    await run.left(bought(), IntentSent(intent="b"))
+    task = asyncio.get_running_loop().create_task(run(lambda _: None))
+    await until(lambda: run.engine is not None and run.engine.has_started)
+    await run.has_begun()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    again = Run(tmp_path)
+    async with SqliteJournal(again.path, CHAIN, clock=again.clock) as journal:
+        assert journal.state.intents["b"].state == "unknown"

@@ -1,0 +1,476 @@
+"""The keeper of one position, from its first price to its last lamport, against a paper node."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import msgspec
+import pytest
+from msgspec import Struct
+
+from slotzero.clock import ms
+from slotzero.config import ExitsSettings, TradeSettings
+from slotzero.errors import TransportError
+from slotzero.trace import Component, Stamp, Trace
+from slotzero.trading.journal import IntentLanded, IntentUnknown, PositionRecord
+from slotzero.trading.keeper import PoolWatch, PositionKeeper
+from slotzero.trading.plan import BuyPlan, plan_buy
+from slotzero.units import LamportsDelta, Slot, TokenAmount
+from slotzero.venues.pumpfun.trader import PumpfunMarket
+from slotzero.venues.records import Reserves
+from trading_lab import (
+    LAUNCH,
+    QUICK,
+    Lab,
+    Trade,
+    buy_event,
+    curve_data,
+    moved,
+    pump_pool,
+    pump_trader,
+    signature_of,
+    trade_in,
+    trading_lab,
+    until,
+)
+
+BASE = moved(LAUNCH, 10_000_000_000)
+"""Others have bought for 10 SOL before us, so the price can fall below ours."""
+POOL = pump_pool(reserves=BASE)
+SLIPPAGE = {"InstructionError": [2, {"Custom": 6003}]}
+FROZEN = {"InstructionError": [2, {"Custom": 17}]}
+RICH, POOR = 10_000_000_000, -8_000_000_000
+
+
+class Held(Struct, kw_only=True):
+    """A position with its keeper at work."""
+
+    lab: Lab
+    market: PumpfunMarket
+    watch: PoolWatch
+    keeper: PositionKeeper
+    position: PositionRecord
+    trace: Trace
+    after: Reserves
+    """The curve when the position was opened."""
+    running: asyncio.Task[None]
+
+    def price(self, lamports: int, *, is_complete: bool = False) -> None:
+        """Somebody has put lamports into the curve, and we are told."""
+        data = curve_data(moved(self.after, lamports), is_complete=is_complete)
+        assert self.lab.transport.account(POOL.pool, data)
+
+    def price_unheard(self, lamports: int) -> None:
+        """The same a slot later, and nobody tells us."""
+        self.lab.node.slot += 1
+        self.lab.node.accounts[str(POOL.pool)] = curve_data(moved(self.after, lamports))
+
+    @property
+    def sells(self) -> list[Trade]:
+        return [trade_in(raw) for raw in dict.fromkeys(self.lab.node.sent)]
+
+
+@pytest.fixture
+async def lab(tmp_path: Path) -> AsyncIterator[Lab]:
+    async with trading_lab(tmp_path / "journal") as lab:
+        yield lab
+
+
+async def hold(
+    lab: Lab,
+    *,
+    exits: ExitsSettings | None = None,
+    is_complete: bool = False,
+    is_known: bool = True,
+    is_pushed: bool = False,
+) -> Held:
+    """Open a position of 0.1 SOL in the journal and let its keeper begin."""
+    context = lab.context
+    if exits is not None:
+        context = msgspec.structs.replace(context, settings=msgspec.structs.replace(QUICK, exits=exits))
+    market = pump_trader().market(POOL)
+    plan = plan_buy(market, BASE, TradeSettings())
+    assert isinstance(plan, BuyPlan)
+    quote = market.quote_buy(BASE, plan.tokens)
+    assert quote is not None
+    after = moved(BASE, quote.cost)
+    event = msgspec.structs.replace(buy_event(pool=POOL), tokens=plan.tokens, quoted_lamports=plan.quoted_lamports)
+    lab.journal.append(event)
+    await lab.journal.append(
+        IntentLanded(
+            intent="buy", slot=Slot(1), lamports_delta=LamportsDelta(-plan.limit_lamports), tokens_held=plan.tokens
+        )
+    )
+    if is_known:
+        lab.node.accounts[str(POOL.pool)] = curve_data(after, is_complete=is_complete)
+    watch, trace = PoolWatch(context, market), Trace()
+    if is_pushed:
+        await until(lambda: watch._subscription.number is not None)
+        assert lab.transport.account(POOL.pool, curve_data(after))
+    position = lab.journal.state.positions["buy"]
+    keeper = PositionKeeper(context, position, watch, market, opened_at=lab.clock.mono_ns(), trace=trace)
+    running = lab.tasks.create_task(keeper.run(), name="keeper")
+    held = Held(
+        lab=lab,
+        market=market,
+        watch=watch,
+        keeper=keeper,
+        position=position,
+        trace=trace,
+        after=after,
+        running=running,
+    )
+    if is_known:
+        await until(lambda: watch.holding is not None or running.done())
+    return held
+
+
+# ---- the price -----------------------------------------------------------------------------------------------------
+
+
+async def test_first_price_is_read_where_none_was_pushed(lab: Lab) -> None:
+    held = await hold(lab)
+    value, quoted = held.keeper.value_lamports, held.position.quoted_lamports
+    assert value is not None
+    assert 0.95 * quoted < value < quoted
+    assert len(lab.node.asked("getMultipleAccounts")) == 1
+
+
+async def test_price_that_was_pushed_before_the_position_existed_needs_no_read(lab: Lab) -> None:
+    held = await hold(lab, is_pushed=True)
+    assert held.keeper.value_lamports is not None
+    assert lab.node.asked("getMultipleAccounts") == []
+
+
+async def test_first_price_is_asked_for_until_it_comes(lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
+    lab.node.faults["getMultipleAccounts"] = [TransportError("node", "reset")]
+    held = await hold(lab, is_known=False)
+    for _ in range(3):  # an error, an account that is not there yet, and once more
+        await until(lambda: lab.clock._sleepers)
+        await lab.clock.jump()
+    lab.node.accounts[str(POOL.pool)] = curve_data(held.after)
+    await until(lambda: lab.clock._sleepers)
+    await lab.clock.jump()
+    await until(lambda: held.watch.holding is not None)
+    assert "node: reset" in caplog.text
+
+
+async def test_each_pushed_price_values_the_position_anew(lab: Lab) -> None:
+    held = await hold(lab)
+    before = held.keeper.value_lamports
+    held.price(1_000_000_000)
+    assert before is not None
+    assert (held.keeper.value_lamports or 0) > before
+    assert len(lab.context.revaluations) == 1
+    assert lab.node.sent == []
+
+
+async def test_state_that_cannot_be_read_is_passed_over(lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
+    held = await hold(lab)
+    before = held.keeper.value_lamports
+    assert lab.transport.account(POOL.pool, b"garbage")
+    assert held.keeper.value_lamports == before
+    assert "cannot be read" in caplog.text
+    lab.node.on_send = lab.node.lands
+    held.price(RICH)
+    await held.running
+    assert held.position.state == "closed"
+
+
+# ---- selling -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("lamports", "reason"), [(RICH, "take_profit"), (POOR, "stop_loss")])
+async def test_price_that_fires_a_rule_sells_everything_and_closes(lab: Lab, lamports: int, reason: str) -> None:
+    held = await hold(lab)
+    tokens = held.position.tokens
+    lab.node.on_send = lab.node.lands
+    held.price(lamports)
+    await held.running
+    (sell,) = held.sells
+    assert (sell.side, sell.tokens, sell.closes) == ("sell", tokens, True)
+    assert (held.position.state, held.position.reason, held.position.tokens) == ("closed", reason, 0)
+
+
+async def test_sell_accepts_the_slippage_off_the_price_of_the_moment(lab: Lab) -> None:
+    held = await hold(lab)
+    lab.node.on_send = lab.node.lands
+    held.price(RICH)
+    quote = held.market.quote_sell(moved(held.after, RICH), held.position.tokens)
+    await held.running
+    assert quote is not None
+    assert held.sells[0].limit == quote.net * 8_500 // 10_000
+
+
+async def test_position_that_grows_too_old_is_sold(lab: Lab) -> None:
+    held = await hold(lab, exits=ExitsSettings(max_hold_ms=20))
+    lab.node.on_send = lab.node.lands
+    await asyncio.sleep(0.03)  # the loop's own timer rings, by our clock too early: nothing may happen
+    assert not held.running.done()
+    assert lab.node.sent == []
+    await lab.clock.advance(ms(20))
+    await held.running
+    assert held.position.reason == "max_hold"
+
+
+async def test_position_can_be_sold_on_demand_and_the_first_reason_counts(lab: Lab) -> None:
+    held = await hold(lab)
+    lab.node.on_send = lab.node.lands
+    held.keeper.exit("honeypot")
+    held.keeper.exit("drain")
+    await held.running
+    assert held.position.reason == "honeypot"
+
+
+async def test_sell_is_on_disk_before_it_is_sent(lab: Lab) -> None:
+    held = await hold(lab)
+    order: list[str] = []
+    append = lab.journal.append
+
+    def noted(event: object) -> asyncio.Future[None]:
+        future = append(event)  # type: ignore[arg-type]
+        future.add_done_callback(lambda _: order.append(f"{type(event).__name__} on disk"))
+        return future
+
+    lab.journal.append = noted  # type: ignore[method-assign]
+
+    def on_send(raw: bytes) -> None:
+        order.append("sent")
+        lab.node.lands(raw)
+
+    lab.node.on_send = on_send
+    held.price(RICH)
+    await held.running
+    assert order[:2] == ["IntentSigned on disk", "sent"]
+
+
+async def test_sell_is_tried_again_with_twice_the_slippage_and_without_the_closing(lab: Lab) -> None:
+    held = await hold(lab)
+    errors: list[object] = [SLIPPAGE, SLIPPAGE, SLIPPAGE]
+
+    def on_send(raw: bytes) -> None:
+        lab.node.fails(raw, errors.pop(0)) if errors else lab.node.lands(raw)
+
+    lab.node.on_send = on_send
+    lab.jump_when_asleep()
+    held.price(RICH)
+    await held.running
+    quote = held.market.quote_sell(moved(held.after, RICH), TokenAmount(held.sells[0].tokens))
+    assert quote is not None
+    assert [sell.limit for sell in held.sells] == [quote.net * share // 10_000 for share in (8_500, 7_000, 4_000, 0)]
+    assert [sell.closes for sell in held.sells] == [True, False, False, False]
+    assert lab.kinds() == ["landed", "failed", "failed", "failed", "landed"]
+    assert held.position.state == "closed"
+
+
+async def test_each_attempt_is_priced_anew(lab: Lab) -> None:
+    held = await hold(lab)
+    errors: list[object] = [SLIPPAGE]
+
+    def on_send(raw: bytes) -> None:
+        if errors:
+            lab.node.fails(raw, errors.pop(0))
+            held.price(RICH // 2)
+        else:
+            lab.node.lands(raw)
+
+    lab.node.on_send = on_send
+    lab.jump_when_asleep()
+    held.price(RICH)
+    await held.running
+    quote = held.market.quote_sell(moved(held.after, RICH // 2), TokenAmount(held.sells[1].tokens))
+    assert quote is not None
+    assert held.sells[1].limit == quote.net * 7_000 // 10_000
+
+
+async def test_no_two_attempts_are_the_same_bytes_even_at_the_same_limit_and_blockhash(lab: Lab) -> None:
+    held = await hold(lab, exits=ExitsSettings(max_attempts=8))
+    lab.node.on_send = lambda raw: lab.node.fails(raw, FROZEN)
+    lab.jump_when_asleep()
+    held.price(RICH)
+    await held.running
+    assert [sell.limit for sell in held.sells[-3:]] == [0, 0, 0]
+    assert len({signature_of(raw) for raw in lab.node.sent}) == len(lab.node.transactions) == 8
+    assert held.position.pnl_lamports == -100_000_000 - 8 * 5_000
+
+
+async def test_frozen_account_ends_stuck_after_the_last_attempt_and_is_still_held(lab: Lab) -> None:
+    held = await hold(lab)
+    lab.node.on_send = lambda raw: lab.node.fails(raw, FROZEN)
+    lab.jump_when_asleep()
+    held.price(RICH)
+    await held.running
+    assert len(held.sells) == 5
+    assert (held.position.state, held.position.reason) == ("stuck", "failed: AccountFrozen")
+    assert [position.id for position in lab.journal.state.held_positions()] == ["buy"]
+
+
+async def test_sell_that_expired_is_signed_again(lab: Lab) -> None:
+    held = await hold(lab)
+    held.price(RICH)
+    await until(lambda: lab.node.sent)
+    lab.node.height = 151
+    await lab.context.blockhashes.refresh()
+    for _ in range(2):
+        asked = len(lab.node.asked("getSignatureStatuses"))
+        await lab.clock.advance(ms(10))
+        await until(lambda asked=asked: len(lab.node.asked("getSignatureStatuses")) > asked)  # type: ignore[misc]
+    lab.node.on_send = lab.node.lands
+    lab.jump_when_asleep()
+    await held.running
+    assert lab.kinds() == ["landed", "expired", "landed"]
+    assert held.position.state == "closed"
+
+
+async def test_sell_that_cannot_be_read_is_left_for_the_next_start(lab: Lab) -> None:
+    held = await hold(lab)
+    lab.node.on_send = lambda raw: lab.node.confirm(signature_of(raw))
+    lab.jump_when_asleep()
+    held.price(RICH)
+    await held.running
+    assert lab.kinds() == ["landed", "unknown"]
+    assert len(held.sells) == 1
+    assert held.position.state == "open"
+
+
+async def test_pool_that_cannot_pay_leaves_the_position_stuck_without_a_sell(lab: Lab) -> None:
+    held = await hold(lab)
+    dry = msgspec.structs.replace(held.after, real_quote=0)
+    assert lab.transport.account(POOL.pool, curve_data(dry))
+    lab.jump_when_asleep()
+    held.keeper.exit("drain")
+    await held.running
+    assert lab.node.sent == []
+    assert held.position.state == "stuck"
+    assert "cannot pay" in held.position.reason
+
+
+async def test_state_from_before_our_own_buy_is_read_anew_instead_of_giving_up(lab: Lab) -> None:
+    held = await hold(lab)
+    dry = msgspec.structs.replace(held.after, real_quote=0)
+    assert lab.transport.account(POOL.pool, curve_data(dry))  # and nothing more is pushed
+    held.price_unheard(0)
+    lab.node.on_send = lab.node.lands
+    lab.jump_when_asleep()
+    held.keeper.exit("drain")
+    await held.running
+    assert held.position.state == "closed"
+
+
+async def test_attempt_after_a_failed_one_is_priced_from_the_chain_where_the_feed_is_silent(lab: Lab) -> None:
+    held = await hold(lab)
+    errors: list[object] = [SLIPPAGE]
+    lab.node.on_send = lambda raw: lab.node.fails(raw, errors.pop(0)) if errors else lab.node.lands(raw)
+    lab.jump_when_asleep()
+    held.price(RICH)
+    held.price_unheard(POOR)
+    await held.running
+    quote = held.market.quote_sell(moved(held.after, POOR), TokenAmount(held.sells[1].tokens))
+    assert quote is not None
+    assert held.sells[1].limit == quote.net * 7_000 // 10_000
+
+
+async def test_older_state_than_is_known_counts_for_nothing(lab: Lab) -> None:
+    held = await hold(lab)
+    held.price(1_000_000_000)
+    known = held.watch.state
+    lab.node.slot -= 1
+    held.price(0)
+    assert held.watch.state == known
+    lab.node.slot -= 1
+    held.price_unheard(0)
+    await held.watch.read()
+    assert held.watch.state == known
+
+
+# ---- a curve that is complete ---------------------------------------------------------------------------------------
+
+
+async def test_position_on_a_complete_curve_is_kept(lab: Lab) -> None:
+    held = await hold(lab, is_complete=True)
+    await held.running
+    assert lab.node.sent == []
+    assert (held.position.state, held.position.reason[:9]) == ("stuck", "graduated")
+
+
+async def test_curve_that_completes_while_held_is_kept_and_nobody_waits_for_its_rules(lab: Lab) -> None:
+    held = await hold(lab, exits=ExitsSettings(max_hold_ms=1))
+    held.price(RICH, is_complete=True)
+    await lab.clock.advance(ms(10))
+    await held.running
+    assert lab.node.sent == []
+    assert (held.position.state, held.position.reason[:9]) == ("stuck", "graduated")
+
+
+async def test_curve_that_completes_between_two_attempts_is_kept(lab: Lab) -> None:
+    held = await hold(lab)
+
+    def on_send(raw: bytes) -> None:
+        lab.node.fails(raw, {"InstructionError": [2, {"Custom": 6005}]})
+        held.price(RICH, is_complete=True)
+
+    lab.node.on_send = on_send
+    lab.jump_when_asleep()
+    held.price(RICH)
+    await held.running
+    assert len(held.sells) == 1
+    assert held.position.reason.startswith("graduated")
+
+
+# ---- the end -------------------------------------------------------------------------------------------------------
+
+
+async def test_subscription_ends_with_the_keeper(lab: Lab) -> None:
+    held = await hold(lab)
+    assert ("accountSubscribe", str(POOL.pool)) in lab.transport.numbers
+    lab.node.on_send = lab.node.lands
+    held.price(RICH)
+    await held.running
+    assert lab.transport.numbers == {}
+
+
+async def test_cancelled_keeper_leaves_the_position_open_and_says_nothing(
+    lab: Lab, caplog: pytest.LogCaptureFixture
+) -> None:
+    held = await hold(lab)
+    held.running.cancel()
+    await asyncio.wait([held.running])
+    assert held.running.cancelled()
+    assert held.watch.triggered.cancelled()
+    held.watch.trigger("drain", lab.clock.mono_ns())  # a late verdict: nobody is there any more
+    assert lab.transport.numbers == {}
+    assert held.position.state == "open"
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+async def test_keeper_cancelled_during_its_sell_leaves_the_intent_open(lab: Lab) -> None:
+    held = await hold(lab)
+    held.price(RICH)
+    await until(lambda: lab.node.sent)
+    held.running.cancel()
+    await asyncio.wait([held.running])
+    assert lab.kinds() == ["landed", "sent"]
+    await lab.journal.append(
+        IntentUnknown(intent=lab.journal.state.open_intents()[0].signed.intent, reason="the run has ended")
+    )
+
+
+async def test_exit_is_stamped_from_its_trigger_to_its_confirmation(lab: Lab) -> None:
+    held = await hold(lab)
+    lab.node.on_send = lab.node.lands
+    held.price(RICH)
+    await held.running
+    assert held.trace.at(Stamp.TRIGGERED) is not None
+    span = held.trace.span(Component.EXIT)
+    assert span is not None
+
+
+async def test_exit_that_failed_has_no_confirmation(lab: Lab) -> None:
+    held = await hold(lab, exits=ExitsSettings(max_attempts=1))
+    lab.node.on_send = lambda raw: lab.node.fails(raw, FROZEN)
+    lab.jump_when_asleep()
+    held.price(RICH)
+    await held.running
+    assert held.trace.at(Stamp.EXIT_SENT) is not None
+    assert held.trace.span(Component.EXIT) is None
