@@ -1,7 +1,7 @@
 """What the trading decisions take: fees, privacy, exits, rug watch, limits. Own time: no network, no await.
 
-Each machine is warm and full as after hours of running (windows at their bounds, limits with 20,000 amounts an hour), and
-is asked what the hot path asks. The inputs are synthetic and vary from call to call.
+Each machine is warm and as full as after hours of running (price windows at their bound, 20,000 amounts in the hour),
+and is asked what the hot path asks. The inputs are synthetic and vary from call to call.
 
     python benchmarks/bench_decisions.py
 """
@@ -21,11 +21,11 @@ from slotzero.solana.addresses import TOKEN_2022_PROGRAM
 from slotzero.solana.token import AccountState, Mint, TokenAccount
 from slotzero.trading.exit_rules import ExitMachine, ExitRules, Rung, Sell, rug_signal
 from slotzero.trading.fee_policy import Expectation, FeeChoice, FeePolicy, FeeRequest, FeeRules, TipFloor
-from slotzero.trading.journal import IntentSigned
+from slotzero.trading.journal import IntentLanded, IntentSigned
 from slotzero.trading.limits import Limits, LimitsRules, SpendRequest
 from slotzero.trading.privacy import Privacy, PrivacyRules
 from slotzero.trading.rug_rules import MintObserved, PoolObserved, RugRules, RugWatch, TokenAccountObserved
-from slotzero.units import BlockHeight, ComputeUnits, Lamports, MonoNs, Slot, TokenAmount, WallNs
+from slotzero.units import BlockHeight, ComputeUnits, Lamports, LamportsDelta, MonoNs, Slot, TokenAmount, WallNs
 from slotzero.venues.market import Market, PoolState
 from slotzero.venues.pumpfun.addresses import FEE_CONFIG, GLOBAL
 from slotzero.venues.pumpfun.trader import PumpfunTrader
@@ -44,9 +44,9 @@ rng = Random(7)  # noqa: S311 a benchmark is repeated
 def main() -> None:
     """Measure and print."""
     rows = {
-        "FEE_OPTIMIZATION: limit, price, tip, caps, expected value": fee_choice(),
+        "FEE_OPTIMIZATION: limit, price, tip, caps, value": fee_choice(),
         "PRIVACY: delay, size, fees, wallet of 16": privacy_plan(),
-        "exits: state -> valued, every rule applied, none fires": exit_state(),
+        "exits: state -> valued, all rules, none fires": exit_state(),
         "exits: rug signal -> emergency sell commanded": exit_rug(),
         "rug watch: pool state, no alert": rug_pool(),
         "rug watch: drain -> alert": rug_drain(),
@@ -378,6 +378,8 @@ def limits_record() -> list[int]:
 def limits_mark() -> list[int]:
     """Mark the value of one position."""
     limits = busy_limits(1)
+    landed = IntentLanded(intent="0", slot=Slot(1), lamports_delta=LamportsDelta(-1), tokens_held=HELD)
+    limits.record(landed, WallNs(1))
     return timed(lambda number: limits.mark("0", Lamports(number)))
 
 
