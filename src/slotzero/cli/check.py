@@ -25,7 +25,7 @@ def check(
     mint: Annotated[str | None, typer.Argument(help="The token's mint address.")] = None,
     *,
     pool: Annotated[str | None, typer.Option(help="The address of its pool, instead of the mint's.")] = None,
-    config: Annotated[Path | None, typer.Option(help="A TOML file: its limits, and its [cluster] rpc_url.")] = None,
+    config: Annotated[Path | None, typer.Option(help="A TOML file: its limits, and its cluster.rpc_url.")] = None,
     rpc: Annotated[
         str | None, typer.Option(help="The chain; without it the configured one, else 127.0.0.1:8899.")
     ] = None,
@@ -36,8 +36,9 @@ def check(
 ) -> None:
     """Judge one token by every safety layer: verdict, evidence and what it says of itself.
 
-    Needs a running chain (`slotzero localnet`) and sends nothing to it but questions. The exit code is 0 when the token
-    is allowed, 1 when it is denied or cannot be judged, 2 for wrong use.
+    Needs a running chain (`slotzero localnet`). Buys nothing: the round trip is simulated, paid by the faucet.
+
+    The exit code is 0 when the token is allowed, 1 when it is denied or cannot be judged, 2 for wrong use.
 
     Example: slotzero check 9yhJ3kHkDs5ePoAZsyTLBTqYQqUDxcS7Fi5yJPZLNgNn --json
     """
