@@ -247,7 +247,8 @@ async def saturate(port: int) -> None:
         print(
             f"  create, buy, sell on {USERS} connections, {2 * subscribed:4} subscriptions: "
             f"{stretch.transactions / stretch.seconds:5.0f} tx/s, chain "
-            f"{100 * stretch.cpu_seconds / stretch.seconds:3.0f} % of a core, {stretch.failed} failed, "
+            f"{100 * stretch.cpu_seconds / stretch.seconds:3.0f} % of a core, "
+            f"{1e6 * stretch.cpu_seconds / stretch.transactions:4.0f} us CPU each, {stretch.failed} failed, "
             f"{stretch.notifications} notifications  (n={stretch.transactions})"
         )
 
