@@ -52,6 +52,8 @@ max_hold_ms = 400
 [orders]
 rebroadcast_ms = 100
 status_poll_ms = 100
+[safety]
+budget_ms = 5_000
 """
 _LIFE_S = 12.0
 """A life that has not reached its stage by then is killed all the same."""

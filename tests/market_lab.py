@@ -15,6 +15,7 @@ from slotzero.market.metaplex import METAPLEX_PROGRAM
 from slotzero.solana.addresses import TOKEN_2022_PROGRAM, TOKEN_PROGRAM
 from slotzero.solana.pubsub import PubSub
 from slotzero.solana.rpc import AccountInfo, Commitment, Purpose
+from slotzero.solana.token import MULTISIG_LENGTH
 from slotzero.units import Lamports, MonoNs, Slot, TokenAmount
 from slotzero.venues.pumpfun import curve_address
 from slotzero.venues.pumpfun.accounts import CURVE_DISCRIMINATOR
@@ -91,7 +92,8 @@ def mint_bytes(supply: int = SUPPLY, *extensions: tuple[int, bytes]) -> bytes:
     base = struct.pack("<I32sQBBI32s", 0, bytes(32), supply, 6, 1, 0, bytes(32))
     if not extensions:
         return base
-    return base.ljust(165, b"\0") + b"\1" + b"".join(struct.pack("<HH", t, len(v)) + v for t, v in extensions)
+    data = base.ljust(165, b"\0") + b"\1" + b"".join(struct.pack("<HH", t, len(v)) + v for t, v in extensions)
+    return data + bytes(2) if len(data) == MULTISIG_LENGTH else data  # as the program does: a multisig has that length
 
 
 def pointer_value(address: Pubkey | None, authority: Pubkey | None = None) -> tuple[int, bytes]:

@@ -98,6 +98,8 @@ def _list_of(description: str, *, max_length: int) -> msgspec.Meta:
 
 
 _Address = Annotated[str, msgspec.Meta(pattern="^[1-9A-HJ-NP-Za-km-z]{32,44}$", extra={"form": "address"})]
+_HttpUrl = Annotated[str, msgspec.Meta(extra={"form": "http"})]
+_WsUrl = Annotated[str, msgspec.Meta(extra={"form": "ws"})]
 _Symbol = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 
 
@@ -110,6 +112,17 @@ class ClusterSettings(_Section, frozen=True, kw_only=True):
 
     rpc_url: Annotated[str, _text("JSON-RPC address of a running `slotzero localnet`.", form="http")] = ""
     ws_url: Annotated[str, _text("WebSocket address of the same chain.", form="ws")] = ""
+    other_rpc_urls: Annotated[
+        tuple[_HttpUrl, ...],
+        _list_of("Further JSON-RPC addresses of the same chain: reads fail over, sends go to all.", max_length=7),
+    ] = ()
+    other_ws_urls: Annotated[
+        tuple[_WsUrl, ...], _list_of("Their WebSocket addresses, taken in turn when one is lost.", max_length=7)
+    ] = ()
+    call_timeout_ms: Annotated[int, _milliseconds("How long one call may take.", ge=50, le=60_000)] = 2_000
+    silent_after_ms: Annotated[
+        int, _milliseconds("A feed without a slot for so long is dead; 0 = never.", ge=0, le=60_000)
+    ] = 3_000
 
 
 class LocalnetSettings(_Section, frozen=True, kw_only=True):

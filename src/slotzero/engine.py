@@ -2,7 +2,7 @@
 
 From a creation's frame to the buy's signed bytes everything is one synchronous call: decode, filter, plan, build, sign,
 without an RPC call. The safety check starts at the same moment, and its gate holds back only the send. Each snipe is a
-task of one task group; so are the positions found in the journal at start-up, which is how a crash is recovered from.
+task of one task group; so are the positions found in the journal at start-up (`trading.recovery`).
 """
 
 import asyncio
@@ -15,29 +15,30 @@ from typing import Final
 from msgspec import Struct
 from solders.pubkey import Pubkey
 
-from slotzero.clock import Clock, elapsed_ns
+from slotzero.clock import Clock
 from slotzero.config import Settings
 from slotzero.detection.detector import Detector
 from slotzero.detection.records import DetectorStats
 from slotzero.errors import MalformedError, TransportError
 from slotzero.safety.honeypot import HoneypotChecker, first_layers
-from slotzero.safety.reader import AccountView, SimulationView
+from slotzero.safety.rpc_reader import RpcReader
 from slotzero.solana.account_watch import AccountUpdate, watch_account
 from slotzero.solana.blockhash import BlockhashCache
+from slotzero.solana.endpoints import EndpointPool, EndpointStats
 from slotzero.solana.pubsub import Connection, PubSub
-from slotzero.solana.rpc import RpcClient
-from slotzero.solana.transaction import SignedTransaction, Signer
-from slotzero.trace import Span, Trace
+from slotzero.solana.rpc import Rpc
+from slotzero.solana.transaction import Signer
+from slotzero.trace import Span
 from slotzero.trading.accountant import Accountant
 from slotzero.trading.context import TradingContext
 from slotzero.trading.execution import OrderDesk
-from slotzero.trading.journal import Intent, IntentSigned, IntentUnknown, Journal, PositionRecord
-from slotzero.trading.keeper import PoolWatch
+from slotzero.trading.journal import IntentUnknown, Journal, PositionRecord
 from slotzero.trading.probe import RentFacts
+from slotzero.trading.recovery import Difference, Recovery
 from slotzero.trading.sniper import Refused, Sniper
 from slotzero.trading.wallet import Wallet
 from slotzero.units import DurationNs, Lamports, MonoNs
-from slotzero.venues.market import Market, Trader
+from slotzero.venues.market import Trader
 from slotzero.venues.registry import Venue
 
 __all__ = ["Engine", "EngineReport"]
@@ -66,6 +67,8 @@ class EngineReport(Struct, frozen=True, kw_only=True):
         double_buys: Mints of which more than one buy has landed.
         lost_intents: Intents without an end that nobody is working on.
         unknown_open: Intents whose outcome the chain could not be asked for.
+        differences: What the journal and the wallet did not agree on at the start.
+        endpoints: Each endpoint as its pool sees it.
     """
 
     detected: int
@@ -88,6 +91,8 @@ class EngineReport(Struct, frozen=True, kw_only=True):
     double_buys: int
     lost_intents: int
     unknown_open: int
+    differences: tuple[Difference, ...] = ()
+    endpoints: tuple[EndpointStats, ...] = ()
 
 
 class _Parts(Struct, frozen=True, kw_only=True):
@@ -96,19 +101,7 @@ class _Parts(Struct, frozen=True, kw_only=True):
     context: TradingContext
     sniper: Sniper
     traders: dict[str, Trader]
-
-
-class _Reader:
-    """The chain as the safety check asks for it."""
-
-    def __init__(self, rpc: RpcClient) -> None:
-        self._rpc = rpc
-
-    async def accounts(self, keys: Sequence[Pubkey]) -> Sequence[AccountView | None]:
-        return await self._rpc.get_multiple_accounts(keys, "processed", purpose="safety")
-
-    async def simulate(self, raw: bytes, watch: Sequence[Pubkey]) -> SimulationView:
-        return await self._rpc.simulate(raw, watch, "processed", purpose="safety")
+    recovery: Recovery
 
 
 class Engine:
@@ -116,8 +109,9 @@ class Engine:
 
     Args:
         settings: The configuration.
-        rpc: The endpoint, entered.
-        ws_url: Its WebSocket side.
+        rpc: The endpoint, or a pool of them, entered.
+        ws_urls: Their WebSocket addresses.
+        silent_after_ms: A feed without a slot for so long is dead; None = slots do not come by themselves.
         journal: The journal, entered.
         signer: The wallet's key.
         venues: What is followed and traded.
@@ -128,12 +122,13 @@ class Engine:
         self,
         settings: Settings,
         *,
-        rpc: RpcClient,
-        ws_url: str,
+        rpc: Rpc,
+        ws_urls: Sequence[str],
         journal: Journal,
         signer: Signer,
         venues: Sequence[Venue],
         clock: Clock,
+        silent_after_ms: int | None = None,
     ) -> None:
         self._settings = settings
         self._rpc = rpc
@@ -142,12 +137,17 @@ class Engine:
         self._venues = tuple(venues)
         self._detector = Detector(venues)
         self._clock = clock
-        self._pubsub = PubSub(ws_url, clock=clock, on_connection=self._on_connection)
+        self._pubsub = PubSub(
+            list(ws_urls),
+            clock=clock,
+            on_connection=self._on_connection,
+            follows_slots=True,
+            silent_after_ms=silent_after_ms,
+        )
         self._connection: Connection = "down"
         self._connection_changed = asyncio.Event()
         self._stop = asyncio.Event()
         self._started: _Parts | None = None
-        self._recovered = 0
 
     @property
     def _parts(self) -> _Parts:
@@ -179,6 +179,8 @@ class Engine:
         """
         async with asyncio.TaskGroup() as tasks:
             services = [tasks.create_task(self._pubsub.run(), name="pubsub")]
+            if isinstance(self._rpc, EndpointPool):
+                services.append(tasks.create_task(self._rpc.run(), name="endpoints"))
             try:
                 await self._start(tasks, services, until_closed)
                 with contextlib.suppress(TimeoutError):
@@ -224,19 +226,20 @@ class Engine:
         for trader in traders.values():
             await self._configure(trader)
         checker = HoneypotChecker(
-            _Reader(rpc),
+            RpcReader(rpc),
             first_layers(max_round_trip_loss_bps=settings.safety.max_round_trip_loss_bps),
             budget_ms=settings.safety.budget_ms,
         )
         sniper = Sniper(
             context, traders=traders, checker=checker, rent=rent, stop=self._stop, until_closed=until_closed
         )
-        self._started = _Parts(context=context, sniper=sniper, traders=traders)
+        recovery = Recovery(context, sniper, traders)
+        self._started = _Parts(context=context, sniper=sniper, traders=traders, recovery=recovery)
         watch_account(self._pubsub, self._signer.pubkey, "processed", self._on_wallet)
         services.append(tasks.create_task(blockhashes.run(), name="blockhash"))
         services.append(tasks.create_task(context.desk.run(), name="orders"))
         services.append(tasks.create_task(self._watch_connection(), name="connection"))
-        self._recover()
+        await recovery.start()
         feeds = [
             self._pubsub.subscribe(
                 "logsSubscribe", [{"mentions": [str(venue.program)]}, {"commitment": "processed"}], self._on_frame
@@ -281,51 +284,6 @@ class Engine:
     def _on_frame(self, frame: bytes, now: MonoNs) -> None:
         for pool in self._detector.on_frame(frame, now):
             self._parts.sniper.on_pool(pool)
-
-    # ---- recovery --------------------------------------------------------------------------------------------------
-
-    def _recover(self) -> None:
-        """Take up what an earlier run of this chain has left: the same code for a restart and for a crash."""
-        state, sniper, context = self._journal.state, self._parts.sniper, self._parts.context
-        unsettled = {intent.signed.position or intent.signed.intent: intent for intent in state.open_intents()}
-        ids = dict.fromkeys([*unsettled, *(position.id for position in state.held_positions())])
-        for position_id in ids:
-            pool = state.intents[position_id].signed.pool
-            assert pool is not None, "a buy carries its pool"
-            market = self._parts.traders[pool.venue].market(pool)
-            sniper.taking_up.add(position_id)
-            take_up = self._take_up(position_id, unsettled.get(position_id), market)
-            sniper.own(context.tasks.create_task(take_up, name=f"recover {pool.mint}"))
-            self._recovered += 1
-
-    async def _take_up(self, position_id: str, intent: Intent | None, market: Market) -> None:
-        sniper, context = self._parts.sniper, self._parts.context
-        try:
-            if intent is not None:
-                await self._settle(intent.signed, market)
-        finally:
-            sniper.taking_up.discard(position_id)
-        position = self._journal.state.positions.get(position_id)
-        if position is None or position.state == "closed" or (intent is not None and intent.is_open):
-            return
-        position.state = "open"  # one that was stuck is tried again at each start
-        age_ns = elapsed_ns(position.opened_wall_ns, self._clock.wall_ns())
-        await sniper.keep(position_id, market, PoolWatch(context, market), Trace(), age_ns)
-
-    async def _settle(self, signed: IntentSigned, market: Market) -> None:
-        """Learn what became of an intent that an earlier run may have sent. Sends nothing."""
-        sniper, context = self._parts.sniper, self._parts.context
-        sniper.working.add(signed.intent)
-        try:
-            transaction = SignedTransaction(
-                raw=signed.raw,
-                signature=signed.signature,
-                last_valid_block_height=signed.last_valid_block_height,
-            )
-            outcome = await context.desk.execute(transaction, may_send=False)
-            await context.accountant.settle(signed, outcome, market)
-        finally:
-            sniper.working.discard(signed.intent)
 
     # ---- the end ---------------------------------------------------------------------------------------------------
 
@@ -397,7 +355,8 @@ class Engine:
             bought=sniper.bought,
             closed=sniper.closed,
             failed=dict(sniper.failed),
-            recovered=self._recovered,
+            recovered=self._parts.recovery.count,
+            differences=tuple(self._parts.recovery.differences),
             in_flight=len(sniper.tasks),
             positions=tuple(state.positions.values()),
             values={intent: keeper.value_lamports for intent, keeper in sniper.keepers.items()},
@@ -405,6 +364,7 @@ class Engine:
             revaluations=tuple(context.revaluations),
             detector=self._detector.stats,
             rpc_calls=dict(self._rpc.calls),
+            endpoints=self._rpc.stats() if isinstance(self._rpc, EndpointPool) else (),
             wallet=self._signer.pubkey,
             balance=context.wallet.balance,
             expected_lamports=state.expected_lamports,

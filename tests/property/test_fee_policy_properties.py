@@ -26,7 +26,7 @@ HOUR_NS = 3_600_000_000_000
 ACCOUNTS = tuple(key(number) for number in range(3))
 KINDS: tuple[TransactionKind, ...] = ("first_buy", "buy", "sell", "sell_and_close")
 
-lamports = st.integers(0, 10**10).map(Lamports)
+lamports = st.one_of(st.integers(0, 50_000), st.integers(0, 10**7), st.integers(0, 10**10)).map(Lamports)
 bps = st.integers(0, 10_000)
 prices = st.one_of(st.just(0), st.integers(0, 10_000), st.integers(0, 10**10))
 
@@ -112,7 +112,7 @@ def run(made: FeePolicy, steps: list[tuple[object, ...]], given_rules: FeeRules)
     return answers
 
 
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 @given(given_rules=rules(), steps=STEPS)
 def test_caps_are_never_exceeded_and_choices_are_deterministic(
     given_rules: FeeRules, steps: list[tuple[object, ...]]
@@ -123,7 +123,7 @@ def test_caps_are_never_exceeded_and_choices_are_deterministic(
     assert msgspec.json.encode(first)  # a trace can hold every answer
 
 
-@settings(max_examples=100)
+@settings(max_examples=100, deadline=None)
 @given(observed=st.lists(st.integers(1, 1_400_000), min_size=1, max_size=700))
 def test_limit_covers_99_percent_of_what_was_observed_plus_a_tenth(observed: list[int]) -> None:
     table = UnitTable({}, FeeRules(min_unit_samples=1))
@@ -134,7 +134,7 @@ def test_limit_covers_99_percent_of_what_was_observed_plus_a_tenth(observed: lis
     assert table.limit(("pumpfun", "buy"))[0] == min(-(-p99 * 11 // 10), 1_400_000)
 
 
-@settings(max_examples=100)
+@settings(max_examples=100, deadline=None)
 @given(
     samples=st.lists(st.tuples(st.integers(0, 300), st.integers(0, 50)), max_size=120),
     percent=st.integers(1, 100),
@@ -154,15 +154,16 @@ def test_price_window_against_sorting_everything(samples: list[tuple[int, int]],
     assert bisect_left(kept, 51) == len(window)
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(
     steps=st.lists(
         st.tuples(st.integers(0, 60), st.integers(0, 100), st.integers(-1, 20), st.integers(0, 100)), max_size=60
     ),
-    room=st.sampled_from([2, 5, 1_000]),
+    room=st.sampled_from([8, 13, 1_000]),
 )
 def test_sliding_sum_against_a_list_of_everything(steps: list[tuple[int, int, int, int]], room: int) -> None:
     window = SlidingSum(100, max_entries=room)
+    late = 0 if room == 1_000 else -(-400 // room)
     model: list[list[int]] = []
     entries = []
     now = 0
@@ -173,9 +174,8 @@ def test_sliding_sum_against_a_list_of_everything(steps: list[tuple[int, int, in
         if 0 <= amends < len(entries) and now - model[amends][0] < 100:
             window.amend(entries[amends], to)
             model[amends][1] = to
-        exact = sum(amount for at, amount in model if now - at < 100)
+        total = window.total(now)
         assert len(window) <= room
-        if room == 1_000:
-            assert window.total(now) == exact
-        else:
-            assert window.total(now) >= exact  # a full window errs towards too much
+        assert sum(amount for at, amount in model if now - at < 100) <= total
+        assert total <= sum(amount for at, amount in model if now - at < 100 + late)
+    assert (window.total(now + 100), len(window)) == (0, 0)

@@ -40,7 +40,7 @@ def highest(history: list[tuple[int, int]], since: int) -> int:
     return max((value for (_, value), end in zip(before, ends, strict=True) if end >= since), default=0)
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(
     span=st.integers(0, 12),
     slot_bps=st.integers(1, BPS),
@@ -85,7 +85,7 @@ def test_drains_are_those_of_the_full_history(
         assert len(watch._in_slot._replaced) <= 1
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(
     bought=st.integers(1, 1_000),
     steps=st.lists(

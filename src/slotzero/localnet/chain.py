@@ -8,6 +8,9 @@ Every state of a *submitted* transaction is a returned record: `Landed` (execute
 cluster). One VM execution serves preflight and landing: the preflight *is* the execution, and when it fails the fee
 payer, the only account a failed transaction touches, is put back (206 us for each transaction of a buy-and-sell mix
 instead of 388). The preflight therefore sees the processed state, whichever commitment was asked for.
+
+What can be looked up other than by key (transactions by address, token accounts by owner and by mint, prices by
+locked account) is indexed as it is written: no reader scans accounts. All of it takes some 20 us for each transaction.
 """
 
 import secrets
@@ -258,12 +261,12 @@ class Chain:
         return self._history.mentioning(key, up_to=up_to, limit=limit, before=before, until=until)
 
     def token_accounts_of(self, owner: Pubkey, commitment: Commitment = "processed") -> list[TokenHolding]:
-        """Return the token accounts of `owner` as of `commitment`, in no order (about 1 us each)."""
+        """Return the token accounts of `owner` as of `commitment`, in no order (5 us each)."""
         holdings = self._holdings(self._tokens.of_owner(owner), commitment)
         return [holding for holding in holdings if holding.balance.owner == owner]
 
     def token_accounts_holding(self, mint: Pubkey, commitment: Commitment = "processed") -> list[TokenHolding]:
-        """Return the token accounts for `mint` as of `commitment`, in no order (about 1 us each)."""
+        """Return the token accounts for `mint` as of `commitment`, in no order (5 us each)."""
         holdings = self._holdings(self._tokens.of_mint(mint), commitment)
         return [holding for holding in holdings if holding.balance.mint == mint]
 

@@ -61,8 +61,11 @@ class UndoLog:
         self._slots[-1][1].setdefault(key, before)
 
     def account_at(self, key: Pubkey, slot: Slot, current: Account | None) -> Account | None:
-        """Return what `key` was at the end of `slot`, given what it is now."""
-        for entry_slot, before in self._slots:
-            if entry_slot > slot and key in before:
-                return before[key]
-        return current
+        """Return what `key` was at the end of `slot`, given what it is now. Looks at the slots since then only."""
+        account = current
+        for entry_slot, before in reversed(self._slots):
+            if entry_slot <= slot:
+                break
+            if key in before:
+                account = before[key]
+        return account

@@ -3,8 +3,8 @@
 Real nodes document the minimum among transactions that locked *all* the accounts asked for and compute an
 approximation of it (the highest of the accounts' own minimums). Here it is what the documentation says.
 
-A slot holds one entry for each account that was locked in it (about 0.1 KB): at 400 transactions a second, each
-locking ten accounts, some 9 MB for the whole window.
+A slot holds one entry for each account that was locked in it, about 0.15 KB: 4 MB for the whole window at 385
+transactions a second of a create-buy-sell mix, 17 MB at 2,000. Asking for the busiest account takes 0.6 ms.
 """
 
 import struct

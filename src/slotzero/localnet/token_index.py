@@ -5,7 +5,7 @@ until its leaving is finalized, because a reader may ask for the state before it
 as of the commitment wanted and looks whether it still belongs there. That is exact, costs one read for each candidate
 and needs no second index for each commitment. (It is what a fork needs, too: note what each account is again.)
 
-About 0.45 KB for each token account with an owner and a mint of its own, 0.2 KB where both have others.
+About 0.5 KB for each token account (6.4 MB for the 13,300 of 6,700 coins), half of that where owner and mint have many.
 """
 
 from collections import deque

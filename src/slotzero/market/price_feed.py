@@ -187,7 +187,7 @@ class PriceFeed:
     # ---- what is followed ------------------------------------------------------------------------------------------
 
     def follow(self, market: Market) -> Following | None:
-        """Follow a pool; its price is that of its creation until the stream tells another. *Hot path* (about 30 us).
+        """Follow a pool; its price is that of its creation until the stream tells another. *Hot path.*
 
         A second follower of a pool costs no second subscription.
 

@@ -20,6 +20,7 @@ from slotzero.workloads.localnet_run import LocalnetRun
 __all__ = ["live_view", "print_summary"]
 
 _SHOWN_LIVE: Final = 8
+_SHOWN_DIFFERENCES: Final = 20
 _SOL_DIGITS: Final = 6
 _KEY_ENDS: Final = 4
 _DETAIL_CHARS: Final = 90
@@ -62,6 +63,7 @@ def _facts(run: LocalnetRun) -> Table:
                 f"unknown {report.unknown_open}, unexplained lamports {run.unexplained_lamports}"
             ),
         ),
+        *(("differs", item.detail) for item in report.differences[:_SHOWN_DIFFERENCES]),
         ("RPC calls", f"{calls}; between a frame and signed bytes {report.rpc_calls.get('plan', 0)}"),
         (
             "chain",

@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
+import msgspec
+
 from slotzero import __version__
 from slotzero.clock import as_ms
 from slotzero.engine import EngineReport
@@ -61,6 +63,17 @@ def run_document(run: LocalnetRun) -> dict[str, object]:
             {"mint": str(item.pool.mint), "symbol": item.pool.symbol, "reason": item.reason, "detail": item.detail}
             for item in report.refusals
         ],
+        "differences": [
+            {
+                "kind": item.kind,
+                "wallet": str(item.wallet),
+                "mint": None if item.mint is None else str(item.mint),
+                "journal_tokens": item.journal_tokens,
+                "chain_tokens": item.chain_tokens,
+                "detail": item.detail,
+            }
+            for item in report.differences
+        ],
         "positions": [_position(position) for position in report.positions],
         "latency_ms": {component.value: _figures(whole) for component, (whole, _) in figures.items()},
         "own_ms": {component.value: _figures(own) for component, (_, own) in figures.items() if own is not None},
@@ -72,6 +85,7 @@ def run_document(run: LocalnetRun) -> dict[str, object]:
             "expected_lamports": run.expected_lamports,
         },
         "rpc_calls": report.rpc_calls,
+        "endpoints": [msgspec.to_builtins(endpoint) for endpoint in report.endpoints],
         "feed": {
             "frames": report.detector.frames,
             "examined": report.detector.prefiltered,

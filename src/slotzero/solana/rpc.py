@@ -144,6 +144,11 @@ class _Account(Struct):
     executable: bool
 
 
+class _KeyedAccount(Struct):
+    pubkey: str
+    account: _Account
+
+
 class _Blockhash(Struct):
     blockhash: str
     lastValidBlockHeight: int  # noqa: N815 the wire's own name
@@ -295,6 +300,33 @@ class Rpc(abc.ABC):
         with self._reading("getMultipleAccounts"):
             accounts = [_account(account) for account in reply.value]
         return WithSlot(slot=Slot(reply.context.slot), value=accounts)
+
+    async def get_token_accounts_by_owner(
+        self,
+        owner: Pubkey,
+        commitment: Commitment,
+        *,
+        program: Pubkey | None = None,
+        mint: Pubkey | None = None,
+        min_context_slot: Slot | None = None,
+        purpose: Purpose = "account",
+    ) -> list[tuple[Pubkey, AccountInfo]]:
+        """Return the token accounts of a wallet, each with its address: those of one token program, or for one mint.
+
+        Args:
+            owner: The wallet.
+            commitment: At which they are read.
+            program: One of the two token programs; give this or `mint`.
+            mint: Whatever program it belongs to.
+            min_context_slot: Refuse the answer of a node that has not come so far.
+            purpose: What the call is counted as.
+        """
+        assert (program is None) != (mint is None), "the accounts of a program, or for a mint"
+        wanted = {"programId": str(program)} if program is not None else {"mint": str(mint)}
+        params = [str(owner), wanted, _at(commitment, min_context_slot, encoding="base64")]
+        reply = await self._call("getTokenAccountsByOwner", params, _WithContext[list[_KeyedAccount]], purpose)
+        with self._reading("getTokenAccountsByOwner"):
+            return [(Pubkey.from_string(row.pubkey), _present_account(row.account)) for row in reply.value]
 
     async def get_signature_statuses(
         self, signatures: Sequence[str], *, search_history: bool = False, purpose: Purpose = "confirm"
@@ -484,8 +516,10 @@ class RpcClient(Rpc):
 
 
 def _account(account: _Account | None) -> AccountInfo | None:
-    if account is None:
-        return None
+    return None if account is None else _present_account(account)
+
+
+def _present_account(account: _Account) -> AccountInfo:
     data, encoding = account.data
     if encoding != "base64":
         raise ValueError(f"account data came as {encoding}, asked for base64")

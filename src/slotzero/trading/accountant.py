@@ -9,7 +9,7 @@ from typing import Final
 
 from slotzero.clock import Clock, add_ms
 from slotzero.errors import EndpointError, MalformedError
-from slotzero.solana.rpc import RpcClient, TransactionRecord
+from slotzero.solana.rpc import Rpc, TransactionRecord
 from slotzero.trading.journal import (
     IntentExpired,
     IntentFailed,
@@ -41,7 +41,7 @@ class Accountant:
         clock: For the delay between reads of a node that lags.
     """
 
-    def __init__(self, rpc: RpcClient, journal: Journal, *, clock: Clock) -> None:
+    def __init__(self, rpc: Rpc, journal: Journal, *, clock: Clock) -> None:
         self._rpc = rpc
         self._journal = journal
         self._clock = clock

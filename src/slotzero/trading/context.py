@@ -9,7 +9,7 @@ from slotzero.clock import Clock
 from slotzero.config import Settings
 from slotzero.solana.blockhash import BlockhashCache
 from slotzero.solana.pubsub import PubSub
-from slotzero.solana.rpc import RpcClient
+from slotzero.solana.rpc import Rpc
 from slotzero.trading.accountant import Accountant
 from slotzero.trading.execution import OrderDesk
 from slotzero.trading.journal import Journal
@@ -29,7 +29,7 @@ class TradingContext(Struct, frozen=True, kw_only=True):
 
     settings: Settings
     clock: Clock
-    rpc: RpcClient
+    rpc: Rpc
     pubsub: PubSub
     journal: Journal
     blockhashes: BlockhashCache

@@ -16,7 +16,7 @@ from slotzero.clock import Clock, elapsed_ns, later
 from slotzero.errors import EndpointError, MalformedError, RpcError
 from slotzero.solana.blockhash import BlockhashCache
 from slotzero.solana.pubsub import PubSub
-from slotzero.solana.rpc import RpcClient
+from slotzero.solana.rpc import Rpc
 from slotzero.solana.transaction import SignedTransaction
 from slotzero.trading.order import AskStatus, Command, Order, Outcome, Send
 from slotzero.units import NS_PER_MS, DurationNs, MonoNs, Slot
@@ -85,7 +85,7 @@ class OrderDesk:
     def __init__(
         self,
         *,
-        rpc: RpcClient,
+        rpc: Rpc,
         pubsub: PubSub,
         blockhashes: BlockhashCache,
         clock: Clock,

@@ -1,12 +1,13 @@
-"""A sum over the last hour, or day: exact, in integers, bounded in memory.
+"""A sum over the last hour, or day: in integers, bounded in memory, never too low.
 
-An amount counts from its instant until exactly `span_ns` later. When the window holds `max_entries` amounts, the two
-oldest are conflated into the younger of them, which then leaves the window later than it had to: a cap that is checked
-against the sum stays a cap. How often that happened is counted.
+An amount counts from its instant until exactly `span_ns` later. The newest `max_entries / 2` amounts are kept apart,
+so up to that many in a window the sum is exact. Older ones are conflated by cells of time, each into the youngest of
+its cell, which leaves the window less than `4 * span_ns / max_entries` later than the oldest had to: a cap that is
+checked against the sum stays a cap. Each step is O(1); there is no moment at which everything is tidied up.
 """
 
 from collections import deque
-from typing import Final, Literal
+from typing import Final
 
 from msgspec import Struct
 
@@ -14,20 +15,24 @@ from slotzero.clock import is_due, later
 
 __all__ = ["Entry", "SlidingSum"]
 
-_MAX_ENTRIES: Final = 65_536
+_MAX_ENTRIES: Final = 8_192
+"""Beyond 4,096 amounts in a window, an hour's may count 2 seconds too long and a day's 43."""
 
 
 class Entry(Struct, kw_only=True, eq=False):
     """One amount in a window: keep it to amend the amount later, and change it through the window only.
 
     Attributes:
-        carried: What older amounts left to it when they were conflated.
+        at: When it counts from; later than at first where younger amounts were conflated into it.
+        carried: What those add to it.
+        into: The one this was conflated into, or None.
     """
 
     at: int
     amount: int
     carried: int = 0
-    place: Literal["inside", "conflated", "outside"] = "inside"
+    into: "Entry | None" = None
+    is_inside: bool = True
 
 
 class SlidingSum:
@@ -35,22 +40,24 @@ class SlidingSum:
 
     Args:
         span_ns: The window's length in nanoseconds, positive.
-        max_entries: How many amounts are kept apart before the oldest are conflated, at least 2.
+        max_entries: How many entries are held at most, at least 8.
     """
 
     def __init__(self, span_ns: int, *, max_entries: int = _MAX_ENTRIES) -> None:
-        if span_ns <= 0 or max_entries < 2:  # noqa: PLR2004 conflating takes two
-            raise ValueError(f"a window needs a span and room for two amounts, got {span_ns} ns and {max_entries}")
+        if span_ns <= 0 or max_entries < 8:  # noqa: PLR2004 three quarters and two must fit
+            raise ValueError(f"a window needs a span and room for eight amounts, got {span_ns} ns and {max_entries}")
         self._span_ns = span_ns
-        self._max_entries = max_entries
-        self._entries: deque[Entry] = deque()
+        self._cell_ns = -(-4 * span_ns // max_entries)
+        self._max_apart = max_entries // 2
+        self._apart: deque[Entry] = deque()
+        self._cells: deque[Entry] = deque()
         self._total = 0
         self.conflated = 0
-        """How many amounts were moved to a younger one's instant because the window was full."""
+        """How many amounts share a cell with another because too many had come."""
 
     def __len__(self) -> int:
-        """Return how many amounts are kept apart."""
-        return len(self._entries)
+        """Return how many entries are held: amounts kept apart, and cells."""
+        return len(self._apart) + len(self._cells)
 
     def add(self, at: int, amount: int) -> Entry:
         """Count `amount` from the instant `at` on. An instant before the newest one counts as the newest.
@@ -60,39 +67,30 @@ class SlidingSum:
         """
         if amount < 0:
             raise ValueError(f"a window sums what is not negative, got {amount}")
-        entries = self._entries
-        if entries and at < entries[-1].at:  # a wall clock was set back: what is counted longer is counted safely
-            at = entries[-1].at
+        if self._apart and at < self._apart[-1].at:  # a wall clock was set back: counted longer is counted safely
+            at = self._apart[-1].at
         self._evict(at)
-        if len(entries) >= self._max_entries:
-            oldest = entries.popleft()
-            oldest.place = "conflated"
-            entries[0].carried += oldest.amount + oldest.carried
-            self.conflated += 1
         entry = Entry(at=at, amount=amount)
-        entries.append(entry)
+        self._apart.append(entry)
         self._total += amount
+        if len(self._apart) > self._max_apart:
+            self._conflate(self._apart.popleft())
         return entry
 
     def amend(self, entry: Entry, amount: int) -> None:
         """Let `entry` count as `amount` from now on, at its old instant; nothing once it has left the window.
-
-        An entry that was conflated can be raised, but not lowered: which part of the sum is its own is not known any
-        more.
 
         Raises:
             ValueError: The amount is negative.
         """
         if amount < 0:
             raise ValueError(f"a window sums what is not negative, got {amount}")
-        change = amount - entry.amount
-        if entry.place == "outside" or (entry.place == "conflated" and change < 0):
+        holder = entry.into or entry
+        change, entry.amount = amount - entry.amount, amount
+        if not holder.is_inside:
             return
-        if entry.place == "conflated":
-            if not self._entries:
-                return
-            self._entries[0].carried += change
-        entry.amount = amount
+        if holder is not entry:
+            holder.carried += change
         self._total += change
 
     def total(self, now: int) -> int:
@@ -101,8 +99,19 @@ class SlidingSum:
         return self._total
 
     def _evict(self, now: int) -> None:
-        entries = self._entries
-        while entries and is_due(later(entries[0].at, self._span_ns), now):
-            gone = entries.popleft()
-            gone.place = "outside"
-            self._total -= gone.amount + gone.carried
+        for entries in (self._cells, self._apart):
+            while entries and is_due(later(entries[0].at, self._span_ns), now):
+                gone = entries.popleft()
+                gone.is_inside = False
+                self._total -= gone.amount + gone.carried
+
+    def _conflate(self, entry: Entry) -> None:
+        """Put an amount into the cell of its instant; a cell leaves the window with its youngest amount."""
+        cells = self._cells
+        if cells and cells[-1].at // self._cell_ns == entry.at // self._cell_ns:
+            holder = cells[-1]
+            holder.at, entry.into = entry.at, holder
+            holder.carried += entry.amount
+            self.conflated += 1
+        else:
+            cells.append(entry)

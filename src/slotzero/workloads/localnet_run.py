@@ -21,7 +21,8 @@ from slotzero.engine import Engine, EngineReport
 from slotzero.errors import LocalnetError, UsageError
 from slotzero.localnet.process import running_localnet
 from slotzero.secret import Secret, redacted_url
-from slotzero.solana.rpc import RpcClient
+from slotzero.solana.endpoints import EndpointPool, EndpointSpec
+from slotzero.solana.rpc import Rpc
 from slotzero.solana.transaction import Signer
 from slotzero.trading.journal import MAIN_BOT, ExternalTransfer, Journal, open_journal
 from slotzero.units import LAMPORTS_PER_SOL, DurationNs, Lamports, LamportsDelta
@@ -32,6 +33,7 @@ __all__ = ["LocalnetRun", "journal_path", "localnet_signer", "snipe_on_localnet"
 _FUNDING: Final = Lamports(100 * LAMPORTS_PER_SOL)
 _FUNDED_WITHIN_MS: Final = 10_000
 _LOOK_EVERY_MS: Final = 10
+_SILENT_SLOTS: Final = 10
 
 
 class LocalnetRun(Struct, frozen=True, kw_only=True):
@@ -61,8 +63,8 @@ class LocalnetRun(Struct, frozen=True, kw_only=True):
 
 
 class _Chain(Struct, frozen=True, kw_only=True):
-    rpc: str
-    ws: str
+    rpc: tuple[str, ...]
+    ws: tuple[str, ...]
     slot_ms: int | None
 
 
@@ -97,7 +99,8 @@ async def snipe_on_localnet(
         SlotzeroError: What went wrong, possibly inside an ExceptionGroup.
     """
     clock = SystemClock()
-    async with _chain(settings) as chain, RpcClient(chain.rpc) as rpc:
+    timeout_ms = settings.cluster.call_timeout_ms
+    async with _chain(settings) as chain, EndpointPool(_specs(chain), clock=clock, timeout_ms=timeout_ms) as rpc:
         genesis = await _genesis_of_a_localnet(rpc)
         book = open_journal(settings.journal, genesis, default=journal_path(genesis), clock=clock)
         signer = localnet_signer(genesis, book.bot)
@@ -106,7 +109,8 @@ async def snipe_on_localnet(
             engine = Engine(
                 settings,
                 rpc=rpc,
-                ws_url=chain.ws,
+                ws_urls=chain.ws,
+                silent_after_ms=_silence(settings, chain),
                 journal=journal,
                 signer=signer,
                 venues=tuple(VENUES.values()),
@@ -132,7 +136,10 @@ async def snipe_on_localnet(
 @asynccontextmanager
 async def _chain(settings: Settings) -> AsyncIterator[_Chain]:
     if settings.cluster.rpc_url:
-        yield _Chain(rpc=settings.cluster.rpc_url, ws=settings.cluster.ws_url, slot_ms=None)
+        cluster = settings.cluster
+        yield _Chain(
+            rpc=(cluster.rpc_url, *cluster.other_rpc_urls), ws=(cluster.ws_url, *cluster.other_ws_urls), slot_ms=None
+        )
         return
     localnet = settings.localnet
     arguments = (
@@ -141,10 +148,21 @@ async def _chain(settings: Settings) -> AsyncIterator[_Chain]:
         *("--rivals-per-coin", str(localnet.rivals_per_coin)),
     )
     async with running_localnet(slot_ms=localnet.slot_ms, seed=localnet.seed, arguments=arguments) as endpoints:
-        yield _Chain(rpc=endpoints.rpc, ws=endpoints.ws, slot_ms=localnet.slot_ms)
+        yield _Chain(rpc=(endpoints.rpc,), ws=(endpoints.ws,), slot_ms=localnet.slot_ms)
 
 
-async def _genesis_of_a_localnet(rpc: RpcClient) -> str:
+def _specs(chain: _Chain) -> list[EndpointSpec]:
+    return [EndpointSpec(rpc=Secret(url)) for url in chain.rpc]
+
+
+def _silence(settings: Settings, chain: _Chain) -> int | None:
+    """Return after how long a feed without a slot is dead; None where slots come only with transactions."""
+    if chain.slot_ms == 0 or settings.cluster.silent_after_ms == 0:
+        return None
+    return max(settings.cluster.silent_after_ms, _SILENT_SLOTS * (chain.slot_ms or 0))
+
+
+async def _genesis_of_a_localnet(rpc: Rpc) -> str:
     version = await rpc.get_version()
     if "slotzero-localnet" not in version:
         raise UsageError(
@@ -154,7 +172,7 @@ async def _genesis_of_a_localnet(rpc: RpcClient) -> str:
     return await rpc.get_genesis_hash()
 
 
-async def _fund(rpc: RpcClient, signer: Signer, settings: Settings, journal: Journal, clock: Clock) -> None:
+async def _fund(rpc: Rpc, signer: Signer, settings: Settings, journal: Journal, clock: Clock) -> None:
     """Ask the faucet for money when the wallet cannot pay for what it may buy, and tell the journal."""
     balance = await rpc.get_balance(signer.pubkey, "processed")
     if balance and not journal.state.external_lamports:

@@ -182,7 +182,7 @@ class PaperRpc(RpcClient):
         super().__init__("http://127.0.0.1:1")
         self.data, self.slot = data, slot
 
-    async def accounts_at(self, keys: object, *_: object, **__: object) -> WithSlot[list[AccountInfo | None]]:  # type: ignore[override] # paper
+    async def accounts_at(self, keys: object, *_: object, **__: object) -> WithSlot[list[AccountInfo | None]]:
         del keys
         info = AccountInfo(lamports=Lamports(1), owner=PUMP_PROGRAM, data=self.data, executable=False)
         return WithSlot(slot=Slot(self.slot), value=[info])
@@ -191,7 +191,8 @@ class PaperRpc(RpcClient):
 async def test_frame_reaches_handlers_at_once_and_every_queue() -> None:
     clock = TestClock()
     stream, pump = PaperStream(clock), market()
-    feed, seen = PriceFeed(stream.pubsub, clock=clock), []
+    feed = PriceFeed(stream.pubsub, clock=clock)
+    seen: list[Price] = []
     listening = feed.listen(seen.append)
     everything, this, other = feed.subscribe(), feed.subscribe(pool=pump.state_account), feed.subscribe(pool=key(5))
     assert feed.follow(pump) is not None

@@ -346,6 +346,15 @@ def test_tighten_puts_the_stop_just_below_the_value_of_that_moment() -> None:
     assert m.on_state(at(950), seconds(4)) == [sell(1, 1_000, "tightened")]
 
 
+def test_tightened_stop_follows_the_rest_after_a_partial_sell() -> None:
+    m = machine()
+    m.on_state(at(1_000), seconds(1))
+    m.on_signal(msgspec.structs.replace(RUG, act="tighten"), seconds(1))
+    m.on_signal(manual_signal(4_000), seconds(2))
+    m.on_fill(1, tokens_sold=400, received=400_000, now=seconds(3))
+    assert (m.view(seconds(3)).stop_lamports, m.view(seconds(3)).stop_reason) == (570_000, "tightened")
+
+
 def test_tighten_before_the_first_price_waits_for_it() -> None:
     m = machine()
     m.on_signal(msgspec.structs.replace(RUG, act="tighten"), seconds(1))

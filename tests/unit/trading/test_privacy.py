@@ -5,7 +5,7 @@ from random import Random
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from solders.pubkey import Pubkey
 
@@ -105,6 +105,7 @@ def test_choice_of_nobody_is_refused() -> None:
         privacy().choose(())
 
 
+@settings(deadline=None)
 @given(
     seed=st.integers(0, 2**32),
     lamports=st.integers(0, 10**12).map(Lamports),

@@ -207,7 +207,7 @@ def test_facts_from_before_the_buy_and_late_ones_are_passed_over() -> None:
 def test_creator_dump_counts_in_one_or_in_many_sells() -> None:
     w = watch()
     assert signals(w.on_trade(trade(101, CREATOR, 1.9 * SOL, 8.1 * SOL))) == []
-    assert signals(w.on_trade(trade(105, CREATOR, 0.2 * SOL, 7.9 * SOL))) == [("creator_dump", "exit_now")]
+    assert signals(w.on_trade(trade(111, CREATOR, 0.2 * SOL, 7.9 * SOL))) == [("creator_dump", "exit_now")]
     assert signals(watch().on_trade(trade(101, CREATOR, 2 * SOL, 8 * SOL))) == [("creator_dump", "exit_now")]
     slow = watch()
     for step in range(5):

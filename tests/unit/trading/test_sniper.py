@@ -101,7 +101,7 @@ class Scene(Struct, kw_only=True):
         self.facts.always = self.trip.always = "ALLOW"
 
     async def settles(self) -> None:
-        """Nothing happens any more until the test does something."""
+        """Give what must not happen the time to happen."""
         for _ in range(20):
             await asyncio.sleep(0.001)
 
@@ -165,7 +165,7 @@ async def test_pool_is_planned_signed_and_paid_for_before_anything_is_awaited(it
     assert len(it.lab.node.log) == asked
     assert it.lab.context.wallet._reserved == COST
     assert it.lab.rpc.calls["plan"] == 0
-    await it.settles()
+    await until(lambda: it.lab.journal.state.intents)
     (intent,) = it.lab.journal.state.intents.values()
     assert len(intent.signed.raw) <= MAX_TRANSACTION_BYTES
     assert trade_in(intent.signed.raw).limit == 100_000_000
@@ -186,7 +186,7 @@ async def test_refused_pool_is_counted_and_not_even_checked(tmp_path: Path) -> N
 
 async def test_gate_all_holds_the_send_until_every_layer_allows(it: Scene) -> None:
     pool = it.sees()
-    await it.settles()
+    await until(lambda: it.lab.kinds() == ["signed"])
     it.facts.says(pool, "ALLOW")
     await it.settles()
     assert it.lab.node.sent == []
@@ -274,9 +274,8 @@ async def test_more_checks_than_can_be_in_flight_are_refused_and_not_queued(it: 
     for number in range(300):
         it.sees(number)
         await asyncio.sleep(0)
-    await it.settles()
+    await until(lambda: len(it.facts.asked) == 256)
     assert it.sniper.rejected["overloaded"] == 300 - 256
-    assert len(it.facts.asked) == 256
 
 
 # ---- the journal ---------------------------------------------------------------------------------------------------
@@ -484,8 +483,7 @@ async def test_run_until_two_are_closed_never_opens_a_third_unless_one_fails(tmp
             assert not it.stop.is_set()
             it.price(pools[position.pool.mint], RICH)
             await until(lambda position=position: position.state == "closed")  # type: ignore[misc]
-            await it.settles()
-        assert it.stop.is_set()
+        await until(it.stop.is_set)
         assert len(it.buys) == 3
 
 
@@ -522,7 +520,7 @@ async def test_nothing_is_signed_after_the_stop(it: Scene) -> None:
 
 async def test_buy_at_its_gate_when_the_stop_comes_is_abandoned_unsent(it: Scene) -> None:
     pool = it.sees()
-    await it.settles()
+    await until(lambda: it.lab.kinds() == ["signed"])
     it.stop.set()
     it.facts.says(pool, "ALLOW")
     it.trip.says(pool, "ALLOW")
@@ -562,8 +560,7 @@ async def test_cancelled_snipe_gives_everything_back_and_leaves_its_intent_to_th
     for task in list(it.sniper.tasks):
         task.cancel()
     await asyncio.wait(it.sniper.tasks)
-    await it.settles()
-    assert it.is_at_rest()
+    await until(it.is_at_rest)
     state = it.lab.journal.state
     if where == "in its position":
         assert [position.state for position in state.held_positions()] == ["open"]

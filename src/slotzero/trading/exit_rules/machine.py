@@ -347,7 +347,6 @@ class ExitMachine:
         if tokens >= self._held:
             return []
         self._lost += self._held - tokens
-        self._wanted = min(self._wanted, tokens)
         self._keep(tokens)
         return self._closed()
 

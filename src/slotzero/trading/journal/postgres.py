@@ -34,7 +34,7 @@ from slotzero.trading.journal.codec import decode_event
 from slotzero.trading.journal.journal import AlreadyClaimed, Claimed, Entry, Journal, Written
 from slotzero.units import WallNs
 
-__all__ = ["PostgresJournal"]
+__all__ = ["HOLDERS_QUERY", "INSERT_AND_CLAIM_QUERY", "INSERT_QUERY", "PAGE_QUERY", "PostgresJournal"]
 
 _SCHEMA_VERSION: Final = "1"
 _SCHEMA: Final = """
@@ -63,11 +63,11 @@ CREATE TABLE slotzero.claims (
 );
 INSERT INTO slotzero.meta VALUES ('schema', '1');
 """
-_INSERT: Final = """
+INSERT_QUERY: Final = """
 INSERT INTO slotzero.events (journal, seq, wall_ns, kind, body)
 SELECT %(journal)s, * FROM unnest(%(seqs)b::bigint[], %(walls)b::bigint[], %(kinds)b::text[], %(bodies)b::bytea[])
 """
-_INSERT_AND_CLAIM: Final = """
+INSERT_AND_CLAIM_QUERY: Final = """
 WITH entry AS (
     SELECT *
     FROM unnest(
@@ -85,11 +85,11 @@ SELECT %(journal)s, seq, wall_ns, kind, body FROM entry
 WHERE mint IS NULL OR mint IN (SELECT mint FROM claimed)
 RETURNING seq
 """
-_HOLDERS: Final = """
+HOLDERS_QUERY: Final = """
 SELECT mint, bot FROM slotzero.claims JOIN slotzero.journals ON journals.id = claims.journal
 WHERE claims.chain = %(chain)s AND mint = ANY(%(mints)s)
 """
-_PAGE: Final = """
+PAGE_QUERY: Final = """
 SELECT seq, wall_ns, body FROM slotzero.events
 WHERE journal = %(journal)b AND seq > %(after)b ORDER BY seq LIMIT %(rows)b
 """
@@ -140,7 +140,7 @@ class PostgresJournal(Journal):
         super().__init__(chain, bot=bot, location=_location(self._conninfo, bot), clock=clock)
         self._password = password
         self._connection: AsyncConnection | None = None
-        self._id = self._seq = 0
+        self.number = self._seq = 0  # of the journal, and of the newest event
         self._entries: deque[Entry] = deque()
         self._woken = asyncio.Event()
         self._tasks = asyncio.TaskGroup()
@@ -202,9 +202,9 @@ class PostgresJournal(Journal):
         found = await connection.execute(
             "SELECT id FROM slotzero.journals WHERE chain = %s AND bot = %s", (self._chain, self.bot)
         )
-        ((self._id,),) = await found.fetchall()
+        ((self.number,),) = await found.fetchall()
         await connection.execute(f"SET lock_timeout = {_LOCK_WITHIN_MS}")
-        await connection.execute("SELECT pg_advisory_lock(%s, %s)", (_LOCK_CLASS, self._id))
+        await connection.execute("SELECT pg_advisory_lock(%s, %s)", (_LOCK_CLASS, self.number))
         await connection.execute("SET lock_timeout = 0")
 
     async def _check_version(self, connection: AsyncConnection) -> None:
@@ -218,9 +218,9 @@ class PostgresJournal(Journal):
 
     async def _load(self, connection: AsyncConnection) -> None:
         while True:
-            page = {"journal": self._id, "after": self._seq, "rows": _PAGE_ROWS}
+            page = {"journal": self.number, "after": self._seq, "rows": _PAGE_ROWS}
             async with connection.cursor(binary=True) as cursor:
-                rows = await (await cursor.execute(_PAGE, page)).fetchall()
+                rows = await (await cursor.execute(PAGE_QUERY, page)).fetchall()
             for seq, wall_ns, body in rows:
                 self._fold(decode_event(body), WallNs(wall_ns))
                 self._seq = seq
@@ -279,24 +279,24 @@ class PostgresJournal(Journal):
         first = self._seq + 1
         self._seq += len(group)
         values: dict[str, object] = {
-            "journal": self._id,
+            "journal": self.number,
             "seqs": list(range(first, first + len(group))),
             "walls": [entry.wall_ns for entry in group],
             "kinds": [entry.kind for entry in group],
             "bodies": [entry.body for entry in group],
         }
         if all(entry.claims is None for entry in group):
-            await connection.execute(_INSERT, values)
+            await connection.execute(INSERT_QUERY, values)
             return {}
         values["chain"] = self._chain
         values["mints"] = [entry.claims and str(entry.claims.mint) for entry in group]
         values["intents"] = [entry.claims and entry.claims.intent for entry in group]
-        found = await connection.execute(_INSERT_AND_CLAIM, values)
+        found = await connection.execute(INSERT_AND_CLAIM_QUERY, values)
         written = {seq for (seq,) in await found.fetchall()}
         lost = [str(e.claims.mint) for seq, e in enumerate(group, first) if e.claims and seq not in written]
         if not lost:
             return {}
-        found = await connection.execute(_HOLDERS, {"chain": self._chain, "mints": lost})
+        found = await connection.execute(HOLDERS_QUERY, {"chain": self._chain, "mints": lost})
         holders: dict[str, str] = dict(await found.fetchall())
         return {mint: holders.get(mint, "nobody the database remembers") for mint in lost}
 

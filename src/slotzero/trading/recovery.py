@@ -1,0 +1,276 @@
+"""Start-up, which is recovery: settle what is open, hold the journal against the wallet, take up what is held.
+
+The journal says what should be in the wallet, the chain says what is. Where they differ, the difference is told and
+nothing is guessed: tokens that no position explains are left alone, more tokens than a position has are no part of it,
+and a position whose tokens are gone or frozen is kept and shown as stuck, not sold for a fee that brings nothing.
+
+What an open intent may still decide is compared once it is settled. The wallet is read at a slot no older than the
+newest the journal has seen land, so a node that lags behind does not make a position look empty.
+"""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from typing import Final, Literal
+
+from msgspec import Struct
+from solders.pubkey import Pubkey
+
+from slotzero.clock import add_ms, elapsed_ns
+from slotzero.errors import EndpointError, MalformedError
+from slotzero.solana.addresses import TOKEN_2022_PROGRAM, TOKEN_PROGRAM
+from slotzero.solana.token import AccountState, TokenAccount, parse_token_account
+from slotzero.solana.transaction import SignedTransaction
+from slotzero.trace import Trace
+from slotzero.trading.context import TradingContext
+from slotzero.trading.journal import Intent, IntentSigned, PositionRecord, PositionStuck
+from slotzero.trading.keeper import PoolWatch
+from slotzero.trading.sniper import Sniper
+from slotzero.units import Slot, TokenAmount
+from slotzero.venues.market import Market, Trader
+
+__all__ = ["Difference", "Recovery", "compare"]
+
+log = logging.getLogger(__name__)
+
+_ATTEMPTS: Final = 5
+_RETRY_MS: Final = 200
+_READ_WITHIN_S: Final = 3
+"""Until the wallet is read nobody guards the positions, so a slow node is not waited for."""
+_MAX_KEPT: Final = 1_000
+"""Anybody can put a thousand tokens into a wallet."""
+
+
+class Difference(Struct, frozen=True, kw_only=True):
+    """Something the journal and the wallet do not agree on.
+
+    Attributes:
+        kind: `missing_tokens`: the wallet holds fewer than the position has. `frozen`: it holds them and cannot move
+            them. `extra_tokens`: it holds more. `unknown_tokens`: it holds some of a mint without an open position.
+            `unread`: the wallet could not be read, and nothing was compared.
+        mint: None where all of the wallet is meant.
+        detail: One sentence for a person.
+    """
+
+    kind: Literal["missing_tokens", "frozen", "extra_tokens", "unknown_tokens", "unread"]
+    wallet: Pubkey
+    mint: Pubkey | None
+    journal_tokens: TokenAmount
+    chain_tokens: TokenAmount
+    detail: str
+
+
+def compare(
+    wallet: Pubkey,
+    positions: Iterable[PositionRecord],
+    accounts: Iterable[TokenAccount],
+    *,
+    undecided: AbstractSet[Pubkey],
+) -> list[Difference]:
+    """Hold positions against the token accounts of their wallet. *Pure.*
+
+    Args:
+        wallet: Whose.
+        positions: The journal's, closed ones too.
+        accounts: All there are.
+        undecided: Mints an open intent may still change; they are left out.
+    """
+    open_tokens: Counter[Pubkey] = Counter()
+    closed: set[Pubkey] = set()
+    for position in positions:
+        if position.wallet != wallet or position.pool.mint in undecided:
+            continue
+        if position.state == "closed":
+            closed.add(position.pool.mint)
+        else:
+            open_tokens[position.pool.mint] += position.tokens
+    held: Counter[Pubkey] = Counter()
+    frozen: set[Pubkey] = set()
+    for account in accounts:
+        if account.mint in undecided:
+            continue
+        held[account.mint] += account.amount
+        if account.state is AccountState.FROZEN and account.amount:
+            frozen.add(account.mint)
+    return [
+        found
+        for mint in dict.fromkeys([*open_tokens, *held])
+        if (found := _difference(wallet, mint, open_tokens[mint], held[mint], mint in frozen, mint in closed))
+    ]
+
+
+def _difference(
+    wallet: Pubkey,
+    mint: Pubkey,
+    journal: int,
+    chain: int,
+    is_frozen: bool,  # noqa: FBT001
+    was_held: bool,  # noqa: FBT001
+) -> Difference | None:
+    kind: Literal["missing_tokens", "frozen", "extra_tokens", "unknown_tokens"]
+    if chain < journal:
+        kind, detail = "missing_tokens", f"the journal holds {journal} of {mint}, the wallet {chain}"
+    elif journal and is_frozen:
+        kind, detail = "frozen", f"the {journal} of {mint} that the journal holds are frozen"
+    elif journal and chain > journal:
+        kind, detail = (
+            "extra_tokens",
+            f"the journal holds {journal} of {mint}, the wallet {chain}; the rest is left alone",
+        )
+    elif chain > journal:
+        why = "its position is closed" if was_held else "no position of the journal explains them"
+        kind, detail = "unknown_tokens", f"the wallet holds {chain} of {mint}; {why}; they are left alone"
+    else:
+        return None
+    return Difference(
+        kind=kind,
+        wallet=wallet,
+        mint=mint,
+        journal_tokens=TokenAmount(journal),
+        chain_tokens=TokenAmount(chain),
+        detail=detail,
+    )
+
+
+class Recovery:
+    """Takes up what earlier runs of this chain have left: the same code for a restart and for a crash.
+
+    Args:
+        context: The run.
+        sniper: Keeps what is taken up.
+        traders: How each venue's pools are traded, by the venue's name.
+    """
+
+    def __init__(self, context: TradingContext, sniper: Sniper, traders: Mapping[str, Trader]) -> None:
+        self._context = context
+        self._sniper = sniper
+        self._traders = traders
+        self.count = 0
+        """How many intents and positions were taken up."""
+        self.differences: list[Difference] = []
+
+    async def start(self) -> None:
+        """Compare the wallet with the journal, and take up what is open or held, each in a task of the run's.
+
+        Call it before the first new order is sent. *Does I/O.*
+        """
+        state, sniper = self._context.journal.state, self._sniper
+        unsettled: dict[str, list[Intent]] = {}
+        for intent in state.open_intents():
+            unsettled.setdefault(intent.signed.position or intent.signed.intent, []).append(intent)
+        undecided = {intent.signed.mint for intents in unsettled.values() for intent in intents}
+        held = state.held_positions()
+        ids = dict.fromkeys([*unsettled, *(position.id for position in held)])
+        sniper.taking_up.update(ids)
+        sniper.working.update(intent.signed.intent for intents in unsettled.values() for intent in intents)
+        wallets = dict.fromkeys([self._context.wallet.pubkey, *(position.wallet for position in held)])
+        for wallet in wallets:
+            await self._compare(wallet, undecided=undecided)
+        for position_id in ids:
+            pool = state.intents[position_id].signed.pool
+            assert pool is not None, "a buy carries its pool"
+            market = self._traders[pool.venue].market(pool)
+            take_up = self._take_up(position_id, unsettled.get(position_id, []), market)
+            sniper.own(self._context.tasks.create_task(take_up, name=f"recover {pool.mint}"))
+            self.count += 1
+
+    async def _take_up(self, position_id: str, intents: Sequence[Intent], market: Market) -> None:
+        sniper, context = self._sniper, self._context
+        try:
+            for intent in intents:
+                await self._settle(intent.signed, market)
+            position = context.journal.state.positions.get(position_id)
+            if position is None or position.state == "closed" or any(intent.is_open for intent in intents):
+                return
+            if intents:
+                await self._compare(position.wallet, mint=position.pool.mint)
+        finally:
+            sniper.taking_up.discard(position_id)
+        for difference in self.differences:
+            is_its = (difference.wallet, difference.mint) == (position.wallet, position.pool.mint)
+            if is_its and difference.kind in ("missing_tokens", "frozen"):
+                await self._keep_as_stuck(position, difference.detail)
+                return
+        position.state = "open"  # one that was stuck is tried again at each start
+        age_ns = elapsed_ns(position.opened_wall_ns, context.clock.wall_ns())
+        await sniper.keep(position_id, market, PoolWatch(context, market), Trace(), age_ns)
+
+    async def _keep_as_stuck(self, position: PositionRecord, reason: str) -> None:
+        if (position.state, position.reason) != ("stuck", reason):
+            await self._context.journal.append(PositionStuck(intent=position.id, reason=reason))
+
+    async def _settle(self, signed: IntentSigned, market: Market) -> None:
+        """Learn what became of an intent that an earlier run may have sent. Sends nothing."""
+        context = self._context
+        try:
+            transaction = SignedTransaction(
+                raw=signed.raw,
+                signature=signed.signature,
+                last_valid_block_height=signed.last_valid_block_height,
+            )
+            outcome = await context.desk.execute(transaction, may_send=False)
+            await context.accountant.settle(signed, outcome, market)
+        finally:
+            self._sniper.working.discard(signed.intent)
+
+    # ---- the wallet ------------------------------------------------------------------------------------------------
+
+    async def _compare(
+        self, wallet: Pubkey, *, mint: Pubkey | None = None, undecided: AbstractSet[Pubkey] = frozenset()
+    ) -> None:
+        """Compare one wallet, or one mint of it, and tell what differs."""
+        positions = self._context.journal.state.positions.values()
+        try:
+            async with asyncio.timeout(_READ_WITHIN_S):
+                accounts = await self._read(wallet, mint)
+        except (EndpointError, MalformedError, TimeoutError) as error:
+            why = f"no answer within {_READ_WITHIN_S} s" if isinstance(error, TimeoutError) else str(error)
+            detail = f"the token accounts of {wallet} could not be read, so nothing was compared: {why}"
+            none = TokenAmount(0)
+            unread = Difference(
+                kind="unread", wallet=wallet, mint=mint, journal_tokens=none, chain_tokens=none, detail=detail
+            )
+            self._tell([unread])
+            return
+        chosen = [position for position in positions if mint is None or position.pool.mint == mint]
+        self._tell(compare(wallet, chosen, accounts, undecided=undecided))
+
+    async def _read(self, wallet: Pubkey, mint: Pubkey | None) -> list[TokenAccount]:
+        slots = [intent.slot for intent in self._context.journal.state.intents.values() if intent.slot is not None]
+        newest = max(slots, default=None)
+        programs = (TOKEN_PROGRAM, TOKEN_2022_PROGRAM) if mint is None else (None,)
+        accounts: list[TokenAccount] = []
+        for program in programs:
+            accounts += await self._read_some(wallet, program=program, mint=mint, newest=newest)
+        return accounts
+
+    async def _read_some(
+        self, wallet: Pubkey, *, program: Pubkey | None, mint: Pubkey | None, newest: Slot | None
+    ) -> list[TokenAccount]:
+        clock = self._context.clock
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                found = await self._context.rpc.get_token_accounts_by_owner(
+                    wallet, "confirmed", program=program, mint=mint, min_context_slot=newest, purpose="startup"
+                )
+            except EndpointError as error:
+                if attempt == _ATTEMPTS:
+                    raise
+                log.info("the token accounts of %s are asked for again: %s", wallet, error)
+                await clock.sleep_until(add_ms(clock.mono_ns(), _RETRY_MS))
+            else:
+                return [parse_token_account(account.data, account.owner) for _, account in found]
+        raise AssertionError("the last attempt returns or raises")
+
+    def _tell(self, found: Sequence[Difference]) -> None:
+        """Keep and log what was found: strangers' tokens, which may be without number, in part and in one line."""
+        unknown = [difference for difference in found if difference.kind == "unknown_tokens"]
+        for difference in found:
+            if difference.kind != "unknown_tokens":
+                self.differences.append(difference)
+                log.warning("%s: %s", difference.kind, difference.detail)
+        if unknown:
+            self.differences += unknown[: max(0, _MAX_KEPT - len(self.differences))]
+            log.warning("unknown_tokens: %s (%d such mints)", unknown[0].detail, len(unknown))
