@@ -26,7 +26,14 @@ def problem(text: str) -> str:
 
 def test_defaults_are_the_documented_ones() -> None:
     assert config.as_document(Settings()) == {
-        "cluster": {"rpc_url": "", "ws_url": ""},
+        "cluster": {
+            "rpc_url": "",
+            "ws_url": "",
+            "other_rpc_urls": (),
+            "other_ws_urls": (),
+            "call_timeout_ms": 2000,
+            "silent_after_ms": 3000,
+        },
         "localnet": {"slot_ms": 200, "launches_per_s": 1.0, "seed": 1, "trap_percent": 40, "rivals_per_coin": 3},
         "trade": {
             "buy_lamports": 100_000_000,
@@ -189,7 +196,8 @@ def test_wrong_value_is_refused_with_what_was_expected_and_what_it_was(text: str
         ("[trade]\nbuy_lamport = 5", 'trade.buy_lamport: unknown key, did you mean "buy_lamports"?'),
         ("[trade]\nBuy-Lamports = 5", 'trade.Buy-Lamports: unknown key, did you mean "buy_lamports"?'),
         ("[trade]\nstop_loss_bps = 5", 'trade.stop_loss_bps: unknown key, did you mean "exits.stop_loss_bps"?'),
-        ("[cluster]\nzzz = 5", "cluster.zzz: unknown key, known here: rpc_url, ws_url"),
+        ("[fees]\nzzz = 5", "fees.zzz: unknown key, known here: unit_price_microlamports_per_cu, buy_unit_limit, "
+         "sell_unit_limit"),
         ('"\\u001b[31m\\n" = 5', '"\\u001b[31m\\n": unknown section, known here: ' + SECTIONS),
     ],
 )  # fmt: skip
