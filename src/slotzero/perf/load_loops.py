@@ -20,11 +20,11 @@ from typing import Final, Protocol, TypeAlias
 from slotzero.clock import later, mono_ns, ms
 from slotzero.perf.classify import ErrorClass, Fault, classify, classify_result
 from slotzero.perf.load_tape import LoadTape
-from slotzero.perf.load_types import LoadError, ResultClassifier
+from slotzero.perf.load_types import LoadError, NotAsync, ResultClassifier
 from slotzero.perf.pacing import PacingClock, open_pacer
 from slotzero.perf.types import HookFailed, UnawaitedResult
 
-__all__ = ["AsyncCallable", "Dispatcher", "LoadLoop", "OperationEnd", "Users"]
+__all__ = ["AsyncCallable", "Dispatcher", "LoadLoop", "NotAsyncError", "OperationEnd", "Users"]
 
 AsyncCallable: TypeAlias = Callable[[], Awaitable[object]]
 
@@ -74,6 +74,10 @@ class LoadLoop(Protocol):
         ...
 
 
+class NotAsyncError(Exception):
+    """The callable returned a value of the type named instead of something to await."""
+
+
 class OperationEnd:
     """Sorts out how an operation ended: what both loops share.
 
@@ -109,6 +113,8 @@ class OperationEnd:
                 self._tape.interrupted += 1
             else:
                 self._tape.fail(_CANCELLED, "it was cancelled by itself", took)
+        elif isinstance(error, NotAsyncError):
+            self._abandon(NotAsync(returned=str(error)))
         elif isinstance(error, Exception):
             self._tape.fail(classify(error), f"{type(error).__name__}: {error}", took)
         else:

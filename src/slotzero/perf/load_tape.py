@@ -11,13 +11,11 @@ from typing import Final, TypedDict
 
 from msgspec import Struct
 
-from slotzero.clock import as_ms
 from slotzero.perf.classify import Fault
 from slotzero.perf.histogram import Histogram
 from slotzero.perf.load_types import ERROR_CLASSES, ErrorDetail, Window
-from slotzero.perf.stats import rank, rank_interval
-from slotzero.perf.types import PERCENTILES, Interval, LatencyStats, as_sample_count
-from slotzero.units import LatencyMs
+from slotzero.perf.summary import stats_of_histogram
+from slotzero.perf.types import LatencyStats
 
 __all__ = [
     "MOST_WINDOWS",
@@ -307,30 +305,7 @@ def window_figures(headline: Histogram) -> WindowFigures:
 
 def latency_stats(found: Histogram) -> LatencyStats | None:
     """Return a distribution's figures with the intervals of its percentiles; None when it is empty. *Pure.*"""
-    count = found.count
-    if not count:
-        return None
-    ranks = {name: rank(count, percent) for name, percent in PERCENTILES.items()}
-    brackets = {name: rank_interval(count, percent) for name, percent in PERCENTILES.items()}
-    values = _at_ranks(found, {*ranks.values(), *(place for pair in brackets.values() if pair for place in pair)})
-    spread = found.std_dev_ns
-    return LatencyStats(
-        count=as_sample_count(count),
-        min=as_ms(found.min_ns),
-        max=as_ms(found.max_ns),
-        mean=LatencyMs(found.mean_ns / _NS_PER_MS),
-        std_dev=None if spread is None else LatencyMs(spread / _NS_PER_MS),
-        intervals={
-            name: None if pair is None else Interval(values[pair[0]], values[pair[1]])
-            for name, pair in brackets.items()
-        },
-        exact=False,
-        **{name: LatencyMs(values[place]) for name, place in ranks.items()},
-    )
-
-
-def _at_ranks(found: Histogram, places: set[int]) -> dict[int, float]:
-    return {place: found.at_rank(place) / _NS_PER_MS for place in places}
+    return stats_of_histogram(found) if found.count else None
 
 
 def _ms(value: float) -> float:

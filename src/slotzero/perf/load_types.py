@@ -41,6 +41,7 @@ __all__ = [
     "LoadProgress",
     "LoadResult",
     "LoadTestConfig",
+    "NotAsync",
     "Probe",
     "ProcessStats",
     "ResultClassifier",
@@ -413,7 +414,13 @@ class ClusterFailed(Struct, frozen=True, kw_only=True, tag="cluster_failed"):
     message: str
 
 
-LoadError: TypeAlias = UnawaitedResult | HookFailed | CallableNotFound | ClusterFailed
+class NotAsync(Struct, frozen=True, kw_only=True, tag="not_async"):
+    """The callable is not async: it returned a value of the type named instead of something to await."""
+
+    returned: str
+
+
+LoadError: TypeAlias = NotAsync | UnawaitedResult | HookFailed | CallableNotFound | ClusterFailed
 
 
 class LoadFailure(Struct, frozen=True, kw_only=True, tag_field="outcome", tag="failed"):
@@ -436,6 +443,11 @@ def load_sentence(error: LoadError) -> str:
     match error:
         case ClusterFailed(message=message):
             return message
+        case NotAsync(returned=returned):
+            return (
+                f"the callable returned {returned} instead of something to await; pass an `async def` function "
+                "(a blocking call would hold up all operations: run it with `asyncio.to_thread`)"
+            )
         case UnawaitedResult() | HookFailed() | CallableNotFound():
             return sentence(error)
         case _:
