@@ -297,20 +297,26 @@ class _Run:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_LOOK_S):
                     await self._wait(follower)
-            now = mono_ns()
-            for number, future in enumerate(futures):
-                if follower.is_waiting(number) and future.status in {"error", "lost", "cancelled"}:
-                    follower.gone(number, await _why(future), now)
-            follower.look(now)
-            for progress, why in follower.closed_windows():
-                if self._on_progress is not None:
-                    self._on_progress(progress)
-                if why is not None and follower.stopped == "completed":
-                    follower.stopped = "aborted"
-                    await self._stop_all(follower, workers)
-            if now > until:
+            await self._look(follower, futures, workers)
+            if mono_ns() > until:
                 for number in range(len(workers)):
-                    follower.gone(number, "it did not end in time", now)
+                    follower.gone(number, "it did not end in time", mono_ns())
+        for progress, _ in follower.closed_windows(is_last=True):
+            if self._on_progress is not None:
+                self._on_progress(progress)
+
+    async def _look(self, follower: Follower, futures: Sequence[Any], workers: list[str]) -> None:
+        now = mono_ns()
+        for number, future in enumerate(futures):
+            if follower.is_waiting(number) and future.status in {"error", "lost", "cancelled"}:
+                follower.gone(number, await _why(future), now)
+        follower.look(now)
+        for progress, why in follower.closed_windows():
+            if self._on_progress is not None:
+                self._on_progress(progress)
+            if why is not None and follower.stopped == "completed":
+                follower.stopped = "aborted"
+                await self._stop_all(follower, workers)
 
     async def _wait(self, follower: Follower) -> None:
         if follower.stopped != "completed":
