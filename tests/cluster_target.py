@@ -17,8 +17,9 @@ async def fail_now_and_then() -> None:
     """Refuse every fourth call."""
     global _calls  # noqa: PLW0603 one worker, one process
     _calls += 1
+    number = _calls
     await asyncio.sleep(0.001)
-    if _calls % 4 == 0:
+    if number % 4 == 0:
         raise ConnectionRefusedError(111, f"refused in process {os.getpid()}")
 
 

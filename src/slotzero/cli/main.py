@@ -8,6 +8,7 @@ import typer
 
 from slotzero.cli.check import check
 from slotzero.cli.config import config_app
+from slotzero.cli.load import load
 from slotzero.cli.localnet import localnet
 from slotzero.cli.replay import replay
 from slotzero.cli.run import run
@@ -33,6 +34,7 @@ app.command()(run)
 app.command()(localnet)
 app.command()(replay)
 app.command()(check)
+app.command()(load)
 app.add_typer(config_app, name="config")
 app.add_typer(wallet_app, name="wallet")
 
