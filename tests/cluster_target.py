@@ -2,8 +2,9 @@
 
 import asyncio
 import os
+import sys
 
-__all__ = ["fail_now_and_then", "not_async", "short_wait"]
+__all__ = ["announce", "fail_now_and_then", "not_async", "short_wait"]
 
 _calls = 0
 
@@ -26,3 +27,13 @@ async def fail_now_and_then() -> None:
 def not_async() -> int:
     """Return a number."""
     return 3
+
+
+async def announce() -> None:
+    """Say that the first operation has begun."""
+    global _calls  # noqa: PLW0603 one worker, one process
+    _calls += 1
+    if _calls == 1:
+        sys.stdout.write("first operation\n")
+        sys.stdout.flush()
+    await asyncio.sleep(0.01)
