@@ -111,8 +111,7 @@ class ClusterLoadService:
 
         with dask.config.set(_DASK_CONFIG):
             if not self._address.startswith(_LOCAL):
-                if not _is_secure(self._address):
-                    raise UsageError(insecure(self._address))
+                self._check_address()
                 async with self._connected(Client, self._address) as client:
                     yield client
                 return
@@ -129,13 +128,26 @@ class ClusterLoadService:
             async with cluster, self._connected(Client, cluster) as client:
                 yield client
 
+    def _check_address(self) -> None:
+        from distributed import Security  # noqa: PLC0415 as above
+
+        if not _is_secure(self._address):
+            raise UsageError(insecure(self._address))
+        make: Callable[[], Any] = Security  # not typed
+        security: Any = make() if self._security is None else self._security
+        if self._address.startswith("tls://") and security.get_connection_args("client").get("ssl_context") is None:
+            raise UsageError(
+                f"{self._address} is TLS and no certificate is configured: set "
+                "DASK_DISTRIBUTED__COMM__TLS__CA_FILE, ...__TLS__CLIENT__CERT and ...__TLS__CLIENT__KEY"
+            )
+
     @asynccontextmanager
     async def _connected(self, make: Callable[..., Any], where: object) -> "AsyncIterator[Any]":
         try:
             client = await make(
                 where, asynchronous=True, set_as_default=False, security=self._security, timeout=_CONNECT_TIMEOUT_S
             )
-        except (OSError, TimeoutError) as error:
+        except (OSError, TimeoutError, ValueError, RuntimeError) as error:
             raise _RefusedError(f"no scheduler answers at {self._address}: {error}") from error
         try:
             yield client
