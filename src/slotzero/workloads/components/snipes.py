@@ -146,7 +146,7 @@ async def full_flow(slot_ms: str = DEFAULT_SLOTS, seed: str = DEFAULT_SEED) -> A
 
 @workload
 async def exit_position(slot_ms: str = DEFAULT_SLOTS, seed: str = DEFAULT_SEED) -> AsyncIterator[Workload]:
-    """From the frame of a trade that fires the take-profit rule, at a random phase of the slot, to the sell confirmed."""
+    """From the frame of somebody's buy that fires the take-profit rule to the confirmed sell."""
     async with _sniping(slot_ms, seed, max_hold_ms=_HOUR_MS) as snipes:
         world = snipes.world
         lift = b""
