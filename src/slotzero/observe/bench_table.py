@@ -137,9 +137,9 @@ _SPLIT: Final[tuple[_Column, ...]] = (
     ("own p50", lambda result: _part(result.own_ms, "median")),
     ("own p95", lambda result: _part(result.own_ms, "p95")),
     ("own p99", lambda result: _part(result.own_ms, "p99")),
-    ("waited p50", lambda result: _part(result.waited_ms, "median")),
-    ("waited p95", lambda result: _part(result.waited_ms, "p95")),
-    ("waited p99", lambda result: _part(result.waited_ms, "p99")),
+    ("wait p50", lambda result: _part(result.waited_ms, "median")),
+    ("wait p95", lambda result: _part(result.waited_ms, "p95")),
+    ("wait p99", lambda result: _part(result.waited_ms, "p99")),
 )
 
 
