@@ -35,10 +35,11 @@ async def main() -> None:
         for (component, _), alone, beside, again in zip(pair, first, both, last, strict=True):
             (other,) = beside.shared_with
             name = f"{component.value} beside {other}"
-            rows.append(
-                f"  {name:<42} alone {_us(alone)}  at once {_us(beside)}  alone again {_us(again)}"
-                f"  own at once/alone {_own(beside) / _own(alone):.2f}, alone again/alone {_own(again) / _own(alone):.2f}"
+            ratios = (
+                f"at once/alone {_own(beside) / _own(alone):.2f}, alone again/alone {_own(again) / _own(alone):.2f}"
             )
+            figures = f"alone {_us(alone)}  at once {_us(beside)}  alone again {_us(again)}"
+            rows.append(f"  {name:<42} {figures}  own {ratios}")
     print_environment("p50 in us of two benchmarks at once, in processes of their own, and of each alone")
     print("\n".join(rows))
     sys.stdout.flush()

@@ -35,6 +35,8 @@ def print_benchmarks(console: Console, document: ResultDocument) -> None:
     results = [result for result in document.results if isinstance(result, BenchmarkResult)]
     if results:
         console.print(Text(document.title, style="bold"))
+        where = document.environment
+        console.print(Text(f"{where.cpu}, {where.cores} cores, {where.system}, {where.python}", style="dim"))
         for table in _tables(results, is_wide=console.width >= _WIDE):
             console.print(table)
     for failure in document.results:

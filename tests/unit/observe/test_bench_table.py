@@ -49,6 +49,7 @@ async def test_margin_to_the_aim_and_the_must_as_a_mark() -> None:
     target = Target(p95_ms=as_latency_ms(2_000), aim_p95_ms=as_latency_ms(100))
     text = printed(await measured(Component.EXIT, 1, 149, target))
     assert text.startswith("20 samples, slots of 200 ms\n")
+    assert passport().system in text.splitlines()[1]
     (row,) = (line for line in text.splitlines() if line.startswith(" EXIT") and "pass" in line)
     assert row.split()[:6] == ["EXIT", "100", "-50", "%", "pass", "150"]
     assert text.index("aim") < text.index("margin") < text.index("must") < text.index("p50")
