@@ -19,7 +19,7 @@ OWN = {Component.POSITION_MONITOR, Component.RUG_DETECTION, Component.PRICE_FEED
 async def test_component_meets_its_target(component: Component) -> None:
     workload = COMPONENT_WORKLOADS[component]
     options = BenchmarkOptions(
-        component=component, samples=8, warmup=2, timeout_ms=10_000, target=target_of(component, SLOT_MS)
+        component=component, samples=12, warmup=2, timeout_ms=10_000, target=target_of(component, SLOT_MS)
     )
     parameters = {"seed": "11", **({"slot_ms": str(SLOT_MS)} if workload.has_chain else {})}
     async with asyncio.timeout(60):
@@ -27,7 +27,7 @@ async def test_component_meets_its_target(component: Component) -> None:
     assert isinstance(found, BenchmarkResult), str(found)
     assert found.target is not None
     assert found.target.passed, (found.target.checks, found.error_examples)
-    assert found.samples == 8
+    assert found.samples == 12
     assert (found.own_ms is not None) == (component in SPLIT | OWN)
     expected = "chain" if component in {Component.DETECTION, Component.FULL_FLOW} else None
     assert expected is None or found.starts_at == expected

@@ -57,7 +57,8 @@ def test_json_on_stdout_is_one_document_and_nothing_else(tmp_path: Path) -> None
         (["SPEED"], "there is no component 'SPEED'"),
         (["--cluster", "paper"], "not available yet"),
         (["PRIVACY", "--save-baseline", "../x"], "a baseline's name"),
-        (["PRIVACY", "--samples", "5", "--json", "absent/out.json"], "absent/out.json cannot be written"),
+        (["--json", "absent/out.json"], "absent/out.json cannot be written: there is no folder absent"),
+        (["--json", "."], ". cannot be written: it is a folder"),
     ],
 )
 def test_wrong_use_is_one_sentence_and_exit_2(arguments: list[str], told: str, tmp_path: Path) -> None:
