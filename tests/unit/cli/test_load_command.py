@@ -11,12 +11,13 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from slotzero.cli.load import load, with_options
+from slotzero.cli.load import load
 from slotzero.errors import UsageError
 from slotzero.perf.arrivals import Closed, Constant
 from slotzero.perf.load_document import load_outcomes
 from slotzero.perf.load_types import LoadResult
 from slotzero.perf.result_file import read_result_file
+from slotzero.workloads.load_run import with_options
 from slotzero.workloads.scenarios import SHAPES, shape
 
 app = typer.Typer()
@@ -80,6 +81,7 @@ def test_callable_that_is_not_async_exits_with_1_and_one_sentence() -> None:
         (["mine", "--target", "nonsense"], "expected module:callable"),
         (["mine", "--target", "cluster_target:nothing"], "has no nothing"),
         (["HEAVY", "--cluster-address", "local:2"], "give --target|needs --target"),
+        ([*QUICK, "--json", "/no/such/folder/out.json"], "cannot be written|no such folder|/no/such/folder"),
         ([*QUICK, "--threshold", "p95"], "a threshold reads like"),
         ([*QUICK, "--ramp-up", "9"], "ramp_up is 0 to the duration"),
         ([*QUICK, "--cluster-address", "tcp://192.0.2.1:8786"], "neither on this machine nor TLS"),
