@@ -15,7 +15,7 @@ from slotzero.perf.stats import Percentiles
 from slotzero.trading.journal import PositionRecord
 from slotzero.trading.sniper import Refused
 from slotzero.units import format_sol
-from slotzero.workloads.localnet_run import LocalnetRun
+from slotzero.workloads.bot_run import BotRun
 
 __all__ = ["live_view", "print_summary"]
 
@@ -36,7 +36,7 @@ def live_view(report: EngineReport) -> RenderableType:
     )
 
 
-def print_summary(console: Console, run: LocalnetRun) -> None:
+def print_summary(console: Console, run: BotRun) -> None:
     """Print what a finished run has done."""
     report = run.report
     console.print(_counts(report))
@@ -48,7 +48,7 @@ def print_summary(console: Console, run: LocalnetRun) -> None:
     console.print(_facts(run))
 
 
-def _facts(run: LocalnetRun) -> Table:
+def _facts(run: BotRun) -> Table:
     report = run.report
     change = run.end_lamports - run.start_lamports
     pace = "an existing chain" if run.slot_ms is None else f"slots of {run.slot_ms} ms, seed {run.seed}"

@@ -21,7 +21,8 @@ from slotzero.engine import Engine
 from slotzero.errors import SlotzeroError
 from slotzero.observe.console import live_view, print_summary
 from slotzero.observe.run_document import run_document
-from slotzero.workloads.localnet_run import LocalnetRun, snipe_on_localnet
+from slotzero.workloads.bot_run import BotRun
+from slotzero.workloads.localnet_run import snipe_on_localnet
 
 __all__ = ["run_session"]
 
@@ -69,10 +70,10 @@ class _Session:
         self._console = Console(stderr=True)
         self._shows_table = shows_table
         self._engine: Engine | None = None
-        self._main: asyncio.Task[LocalnetRun] | None = None
+        self._main: asyncio.Task[BotRun] | None = None
         self.was_interrupted = False
 
-    async def run(self, settings: Settings) -> LocalnetRun | None:
+    async def run(self, settings: Settings) -> BotRun | None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._on_signal)
@@ -89,7 +90,7 @@ class _Session:
             raise _first_fault(group) from group
         return None if self._main.cancelled() else self._main.result()
 
-    async def _snipe(self, settings: Settings) -> LocalnetRun:
+    async def _snipe(self, settings: Settings) -> BotRun:
         # What start-up has allocated lives as long as the process: no reason to look at it in every collection.
         gc.collect()
         gc.freeze()
