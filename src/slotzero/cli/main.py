@@ -6,8 +6,10 @@ from typing import Final
 
 import typer
 
+from slotzero.cli.bench import bench
 from slotzero.cli.check import check
 from slotzero.cli.config import config_app
+from slotzero.cli.load import load
 from slotzero.cli.localnet import localnet
 from slotzero.cli.positions import close, panic, positions
 from slotzero.cli.replay import replay
@@ -37,6 +39,8 @@ app.command()(check)
 app.command()(positions)
 app.command()(close)
 app.command()(panic)
+app.command()(load)
+app.command()(bench)
 app.add_typer(config_app, name="config")
 app.add_typer(wallet_app, name="wallet")
 

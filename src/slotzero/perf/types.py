@@ -40,6 +40,7 @@ __all__ = [
     "MemoryMB",
     "MixedSpans",
     "NoSuccess",
+    "Progress",
     "ResourceStats",
     "SampleCount",
     "SampleFailed",
@@ -48,6 +49,7 @@ __all__ = [
     "Stuck",
     "SuccessRate",
     "Suggestion",
+    "SurroundingsFailed",
     "Target",
     "TargetVerdict",
     "ThroughputOps",
@@ -492,8 +494,24 @@ class CallableNotFound(Struct, frozen=True, kw_only=True, tag="callable_not_foun
     message: str
 
 
+class SurroundingsFailed(Struct, frozen=True, kw_only=True, tag="surroundings_failed"):
+    """What a workload builds around its samples could not be built (isolated benchmarks only)."""
+
+    reference: str
+    kind: str
+    message: str
+
+
 BenchmarkError: TypeAlias = (
-    UnawaitedResult | SampleFailed | HookFailed | NoSuccess | MixedSpans | Stuck | WorkerLost | CallableNotFound
+    UnawaitedResult
+    | SampleFailed
+    | HookFailed
+    | NoSuccess
+    | MixedSpans
+    | Stuck
+    | WorkerLost
+    | CallableNotFound
+    | SurroundingsFailed
 )
 
 
@@ -511,6 +529,15 @@ class BenchmarkFailure(Struct, frozen=True, kw_only=True, tag_field="outcome", t
 
 
 BenchmarkOutcome: TypeAlias = BenchmarkResult | BenchmarkFailure
+
+
+class Progress(Struct, frozen=True, kw_only=True):
+    """How far a benchmark is: `made` calls of `of` in its phase."""
+
+    name: str
+    phase: Literal["warmup", "measure"]
+    made: int
+    of: int
 
 
 class BenchmarkFinished(Struct, frozen=True, kw_only=True):
@@ -546,6 +573,8 @@ def sentence(error: BenchmarkError) -> str:
             return f"its process ended with exit code {exit_code} and no result; it last wrote: {output or 'nothing'}"
         case CallableNotFound(message=message):
             return message
+        case SurroundingsFailed(reference=reference, kind=kind, message=message):
+            return f"what {reference} needs could not be set up, {kind}: {message}"
         case _:
             assert_never(error)
 
