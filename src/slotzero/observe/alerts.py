@@ -39,7 +39,8 @@ class Limit(Struct, frozen=True, kw_only=True):
     Attributes:
         figure: The recorded series.
         is_above: Whether it is wrong above the limit, or below.
-        unit: For the summary.
+        what: For the summary; unit: likewise.
+        description: What it means and what to look at first.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Limit(Struct, frozen=True, kw_only=True):
     severity: Severity
     what: str
     unit: str
+    description: str
     component: str = ""
     is_above: bool = True
 
@@ -68,6 +70,7 @@ REQUIRED: Final = (
         severity="critical",
         what="Buying (plan to confirmation) takes",
         unit="ms at p95",
+        description="Buys land late: look at the endpoints, the fees and the slot time.",
     ),
     Limit(
         name="SlotzeroFullFlowSlow",
@@ -77,6 +80,7 @@ REQUIRED: Final = (
         severity="critical",
         what="From a pool's creation to our confirmed buy it takes",
         unit="ms at p95",
+        description="Others buy before us: compare the components to see which one has grown.",
     ),
     Limit(
         name="SlotzeroSuccessLow",
@@ -85,9 +89,18 @@ REQUIRED: Final = (
         severity="critical",
         what="The success rate is",
         unit="%",
+        description="Operations fail: look at the errors by type before anything else.",
         is_above=False,
     ),
-    Limit(name="SlotzeroCpuHigh", figure=CPU, limit=90, severity="critical", what="CPU use is", unit="% of one core"),
+    Limit(
+        name="SlotzeroCpuHigh",
+        figure=CPU,
+        limit=90,
+        severity="critical",
+        what="CPU use is",
+        unit="% of one core",
+        description="The event loop is near its end and every latency grows with it: look at the loop's delay.",
+    ),
     Limit(
         name="SlotzeroDetectionSlow",
         figure=P95,
@@ -96,6 +109,7 @@ REQUIRED: Final = (
         severity="warning",
         what="Detecting a pool takes",
         unit="ms at p95",
+        description="Pools are seen late: look at the feeds' lags and the loop's delay.",
     ),
     Limit(
         name="SlotzeroHoneypotSlow",
@@ -105,9 +119,16 @@ REQUIRED: Final = (
         severity="warning",
         what="The honeypot check takes",
         unit="ms at p95",
+        description="Verdicts hold buys back: look at the RPC calls of the safety checks and at the endpoints.",
     ),
     Limit(
-        name="SlotzeroMemoryHigh", figure=MEMORY, limit=800, severity="warning", what="Resident memory is", unit="MB"
+        name="SlotzeroMemoryHigh",
+        figure=MEMORY,
+        limit=800,
+        severity="warning",
+        what="Resident memory is",
+        unit="MB",
+        description="Something grows: compare with the uptime, and stop it before the kernel does.",
     ),
 )
 """The seven alerts with their literal limits."""
@@ -134,6 +155,7 @@ def measured_groups(results: Sequence[BenchmarkResult]) -> tuple[Group, ...]:
             limit=measured_limit(result),
             severity="warning",
             what=f"{result.component or result.name} takes",
+            description="Slower than when it was measured: compare with the stored result before blaming the network.",
             unit=f"ms at p95, measured were {result.latency_ms.p95:.4g} ms",
         )
         for result in results
@@ -201,7 +223,7 @@ def _limit_alert(limit: Limit) -> Alert:
             f'{limit.what} {{{{ $value | printf "%.0f" }}}} {limit.unit} (limit {limit.limit:g}; '
             "{{ $labels.component }}, {{ $labels.source }} {{ $labels.instance }})"
         ),
-        description="The runbook says what to look at first and what to do.",
+        description=limit.description,
     )
 
 

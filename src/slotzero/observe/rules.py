@@ -73,9 +73,9 @@ def _rule(rule: Rule, *, docs: str, for_s: int | None) -> dict[str, Yaml]:
     if isinstance(rule, Record):
         return {"record": rule.name, "expr": rule.expr, **({"labels": rule.labels} if rule.labels else {})}
     waits, keeps = (rule.for_s, rule.keep_s) if for_s is None else (for_s, for_s)
-    timing: dict[str, Yaml] = {"for": f"{waits}s"} if waits else {}
+    timing: dict[str, Yaml] = {"for": _duration(waits)} if waits else {}
     if keeps and rule.keep_s:
-        timing["keep_firing_for"] = f"{keeps}s"
+        timing["keep_firing_for"] = _duration(keeps)
     return {
         "alert": rule.name,
         "expr": rule.expr,
@@ -87,3 +87,7 @@ def _rule(rule: Rule, *, docs: str, for_s: int | None) -> dict[str, Yaml]:
             "runbook_url": f"{docs.rstrip('/')}/runbooks/{rule.name}.md",
         },
     }
+
+
+def _duration(seconds: int) -> str:
+    return f"{seconds // 60}m" if seconds % 60 == 0 else f"{seconds}s"

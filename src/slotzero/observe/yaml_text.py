@@ -1,7 +1,7 @@
 """YAML for configuration files that people read: block style, long expressions as literal blocks. Pure.
 
 A writer only, for what Prometheus, Alertmanager and Grafana are configured with: mappings, lists, text, numbers,
-truth values. Text that could be read as anything else is quoted as JSON, which YAML contains.
+truth values. Text that could be read as anything else is quoted.
 """
 
 import json
@@ -14,6 +14,7 @@ __all__ = ["Yaml", "as_yaml"]
 Yaml: TypeAlias = "Mapping[str, Yaml] | Sequence[Yaml] | str | int | float | bool"
 
 _PLAIN: Final = re.compile(r"[A-Za-z/][\w ./~()-]*(?<! )")
+_DURATION: Final = re.compile(r"\d+[smhd]")
 _RESERVED: Final = frozenset({"null", "true", "false", "yes", "no", "on", "off", "y", "n"})
 _STEP: Final = "  "
 
@@ -56,6 +57,8 @@ def _scalar(value: Yaml, indent: str) -> str:
     if "\n" in value:
         assert not value.startswith(" "), "a literal block's indent is its first line's"
         return "|-\n" + "\n".join(f"{indent}{line}" if line else "" for line in value.rstrip("\n").split("\n"))
-    if _PLAIN.fullmatch(value) and value.lower() not in _RESERVED:
+    if _DURATION.fullmatch(value) or (_PLAIN.fullmatch(value) and value.lower() not in _RESERVED):
         return value
+    if value.isprintable() and '"' in value:
+        return "'" + value.replace("'", "''") + "'"
     return json.dumps(value, ensure_ascii=False)
