@@ -33,7 +33,7 @@ class Case:
 
 
 def _labels(text: str) -> dict[str, str]:
-    return {key: value for key, value in (pair.split("=") for pair in text.replace('"', "").split(", "))}
+    return dict(pair.split("=", 1) for pair in text.replace('"', "").split(", "))
 
 
 def _grows(minutes: float, per_step: float, start: float = 0, *, then_flat_minutes: float = 0) -> str:
@@ -49,10 +49,12 @@ def _flat(minutes: float, value: float) -> str:
     return f"{value:g}x{int(minutes * EACH_MINUTE)}"
 
 
-# ---- latencies: two sources, all operations in one bucket --------------------------------------------------------------
+# ---- latencies: two sources, all operations in one bucket ----
 
 
-def _latency_series(component: str, bounds: tuple[float, float, float], over: float, minutes: float, *, bot: bool, **more: Any) -> dict[str, str]:
+def _latency_series(
+    component: str, bounds: tuple[float, float, float], over: float, minutes: float, *, bot: bool, **more: Any
+) -> dict[str, str]:
     """Histograms of 40 operations a minute: a share `over` above the middle bound, the rest between the lower two."""
     family = "bot_stage_duration_seconds" if bot else "benchmark_duration_ms"
     scale = 1_000 if bot else 1
@@ -96,7 +98,10 @@ def _latency_cases(alert: str, component: str, bounds: tuple[float, float, float
             Case(
                 f"{alert} resolves when operations are fast again, {source}",
                 alert,
-                _then(_latency_series(component, bounds, 0.10, 15, bot=bot), _latency_series(component, bounds, 0.0, 45, bot=bot)),
+                _then(
+                    _latency_series(component, bounds, 0.10, 15, bot=bot),
+                    _latency_series(component, bounds, 0.0, 45, bot=bot),
+                ),
                 fires_at=(14,),
                 silent_at=(50, 60),
                 labels=labels,
@@ -119,7 +124,7 @@ def _then(first: dict[str, str], second: dict[str, str]) -> dict[str, str]:
     return joined
 
 
-# ---- success ---------------------------------------------------------------------------------------------------------
+# ---- success ----
 
 
 def _lab_success(failing: float, minutes: float) -> dict[str, str]:
@@ -151,12 +156,22 @@ def _success_cases() -> list[Case]:
         Case("buys fail in 31 %, refusals do not count", alert, _bot_success(0.31, 30), (5, 20), (1,), bot),
         Case("buys fail in 30 %", alert, _bot_success(0.30, 30), silent_at=(5, 20, 30), kind="just below"),
         Case("nine buys all fail", alert, _bot_success(1.0, 30, rate=9 / 21), silent_at=(5, 20), kind="too few"),
-        Case("benchmark recovers", alert, _then(_lab_success(0.5, 15), _lab_success(0, 45)), (14,), (50,), lab, kind="resolves"),
-        Case("buys recover", alert, _then(_bot_success(0.5, 15), _bot_success(0, 45)), (14,), (50,), bot, kind="resolves"),
+        Case(
+            "benchmark recovers",
+            alert,
+            _then(_lab_success(0.5, 15), _lab_success(0, 45)),
+            (14,),
+            (50,),
+            lab,
+            kind="resolves",
+        ),
+        Case(
+            "buys recover", alert, _then(_bot_success(0.5, 15), _bot_success(0, 45)), (14,), (50,), bot, kind="resolves"
+        ),
     ]
 
 
-# ---- gauges of the lab and of the process ----------------------------------------------------------------------------
+# ---- gauges of the lab and of the process ----
 
 
 def _gauge_cases(alert: str, gauge: str, limit: float) -> list[Case]:
@@ -169,7 +184,13 @@ def _gauge_cases(alert: str, gauge: str, limit: float) -> list[Case]:
         Case(f"{alert} on the lab's gauge", alert, {**fresh, **high}, (first, 10), (1,), labels),
         Case(f"{alert} not at the limit, lab", alert, {**fresh, **at}, silent_at=(first, 10), kind="just below"),
         Case(
-            f"{alert} resolves when the run is long past, lab", alert, {**fresh, **high}, (10,), (30, 59), labels, kind="resolves"
+            f"{alert} resolves when the run is long past, lab",
+            alert,
+            {**fresh, **high},
+            (10,),
+            (30, 59),
+            labels,
+            kind="resolves",
         ),
         Case(f"{alert} not without a run, lab", alert, high, silent_at=(first, 10, 20), kind="too few"),
     ]
@@ -196,11 +217,19 @@ def _process_cases() -> list[Case]:
         Case("memory at 801 MB", low, {**info, memory: _flat(30, 801e6)}, (6, 20), (3,), labels),
         Case("memory at 800 MB", low, {**info, memory: _flat(30, 800e6)}, silent_at=(6, 20), kind="just below"),
         Case("memory of another program", low, {memory: _flat(30, 9e9)}, silent_at=(6, 20), kind="too few"),
-        Case("memory is given back", low, {**info, memory: f"{_flat(15, 9e8)} {_flat(30, 1e8)}"}, (14,), (30,), labels, kind="resolves"),
+        Case(
+            "memory is given back",
+            low,
+            {**info, memory: f"{_flat(15, 9e8)} {_flat(30, 1e8)}"},
+            (14,),
+            (30,),
+            labels,
+            kind="resolves",
+        ),
     ]
 
 
-# ---- the watch ---------------------------------------------------------------------------------------------------------
+# ---- the watch ----
 
 
 def _watch_cases() -> list[Case]:
@@ -215,31 +244,140 @@ def _watch_cases() -> list[Case]:
     return [
         Case("a scrape fails", "SlotzeroDown", {up: _flat(10, 0)}, (3, 10), (0.5,), job),
         Case("scrapes succeed", "SlotzeroDown", {up: _flat(10, 1)}, silent_at=(3, 10), kind="just below"),
-        Case("scrapes succeed again", "SlotzeroDown", {up: f"{_flat(5, 0)} {_flat(5, 1)}"}, (4,), (7,), job, kind="resolves"),
-        Case("another job's scrape fails", "SlotzeroDown", {'up{job="node"}': _flat(10, 0)}, silent_at=(5,), kind="too few"),
+        Case(
+            "scrapes succeed again",
+            "SlotzeroDown",
+            {up: f"{_flat(5, 0)} {_flat(5, 1)}"},
+            (4,),
+            (7,),
+            job,
+            kind="resolves",
+        ),
+        Case(
+            "another job's scrape fails",
+            "SlotzeroDown",
+            {'up{job="node"}': _flat(10, 0)},
+            silent_at=(5,),
+            kind="too few",
+        ),
         Case("no scrape job", "SlotzeroAbsent", {}, (6, 10), (4,), {"job": "slotzero"}),
         Case("a scrape job that fails", "SlotzeroAbsent", {up: _flat(10, 0)}, silent_at=(6, 10), kind="just below"),
-        Case("the job comes back", "SlotzeroAbsent", {up: f"_x20 {_flat(10, 1)}"}, (8,), (12,), {"job": "slotzero"}, kind="resolves"),
+        Case(
+            "the job comes back",
+            "SlotzeroAbsent",
+            {up: f"_x20 {_flat(10, 1)}"},
+            (8,),
+            (12,),
+            {"job": "slotzero"},
+            kind="resolves",
+        ),
         Case("no frame", "SlotzeroFeedSilent", {frames: _flat(10, 5)}, (4, 10), (0.0,), job),
-        Case("a frame a minute", "SlotzeroFeedSilent", {frames: "0x1 1x1 2x1 3x1 4x1 5x1 6x1 7x1"}, silent_at=(4, 7), kind="just below"),
-        Case("frames again", "SlotzeroFeedSilent", {frames: f"{_flat(6, 5)} {_grows(10, 3, 6)}"}, (5,), (12,), job, kind="resolves"),
-        Case("a lost intent", "SlotzeroInvariantViolated", {broken: _flat(10, 1)}, (3,), (0.5,), {**job, "kind": "lost_intent"}),
-        Case("no lost intent", "SlotzeroInvariantViolated", {broken: _flat(10, 0)}, silent_at=(3, 10), kind="just below"),
-        Case("found again", "SlotzeroInvariantViolated", {broken: f"{_flat(5, 1)} {_flat(5, 0)}"}, (4,), (7,), {**job, "kind": "lost_intent"}, kind="resolves"),
+        Case(
+            "a frame a minute",
+            "SlotzeroFeedSilent",
+            {frames: "0x1 1x1 2x1 3x1 4x1 5x1 6x1 7x1"},
+            silent_at=(4, 7),
+            kind="just below",
+        ),
+        Case(
+            "frames again",
+            "SlotzeroFeedSilent",
+            {frames: f"{_flat(6, 5)} {_grows(10, 3, 6)}"},
+            (5,),
+            (12,),
+            job,
+            kind="resolves",
+        ),
+        Case(
+            "a lost intent",
+            "SlotzeroInvariantViolated",
+            {broken: _flat(10, 1)},
+            (3,),
+            (0.5,),
+            {**job, "kind": "lost_intent"},
+        ),
+        Case(
+            "no lost intent", "SlotzeroInvariantViolated", {broken: _flat(10, 0)}, silent_at=(3, 10), kind="just below"
+        ),
+        Case(
+            "found again",
+            "SlotzeroInvariantViolated",
+            {broken: f"{_flat(5, 1)} {_flat(5, 0)}"},
+            (4,),
+            (7,),
+            {**job, "kind": "lost_intent"},
+            kind="resolves",
+        ),
         Case("both endpoints down", "SlotzeroEndpointsDown", {one: _flat(10, 0), two: _flat(10, 0)}, (2,), (0.0,), job),
-        Case("one endpoint down", "SlotzeroEndpointsDown", {one: _flat(10, 0), two: _flat(10, 1)}, silent_at=(2, 10), kind="just below"),
-        Case("an endpoint is back", "SlotzeroEndpointsDown", {one: f"{_flat(5, 0)} {_flat(10, 1)}", two: _flat(15, 0)}, (4,), (8,), job, kind="resolves"),
-        Case("events malformed", "SlotzeroVenueDrift", {drift: _grows(30, 0.4)}, (20, 30), (1,), {**job, "kind": "malformed_event"}),
-        Case("five malformed", "SlotzeroVenueDrift", {drift: f"{_grows(1, 2)} {_flat(29, 4)}"}, silent_at=(5, 20), kind="just below"),
-        Case("drift ends", "SlotzeroVenueDrift", {drift: _grows(20, 0.4, then_flat_minutes=40)}, (20,), (50,), {**job, "kind": "malformed_event"}, kind="resolves"),
-        Case("no run for two days", "SlotzeroBenchmarkStale", {run: f"0x{days + 12}"}, (5 * days + 30,), (5 * days - 10,), stale),
-        Case("a run within two days", "SlotzeroBenchmarkStale", {run: f"0x{days}"}, silent_at=(5 * days,), kind="just below"),
-        Case("a run at last", "SlotzeroBenchmarkStale", {run: f"0x{days + 6} {(days + 6) * 300}x6"}, (5 * days + 25,), (5 * days + 50,), stale, kind="resolves"),
+        Case(
+            "one endpoint down",
+            "SlotzeroEndpointsDown",
+            {one: _flat(10, 0), two: _flat(10, 1)},
+            silent_at=(2, 10),
+            kind="just below",
+        ),
+        Case(
+            "an endpoint is back",
+            "SlotzeroEndpointsDown",
+            {one: f"{_flat(5, 0)} {_flat(10, 1)}", two: _flat(15, 0)},
+            (4,),
+            (8,),
+            job,
+            kind="resolves",
+        ),
+        Case(
+            "events malformed",
+            "SlotzeroVenueDrift",
+            {drift: _grows(30, 0.4)},
+            (20, 30),
+            (1,),
+            {**job, "kind": "malformed_event"},
+        ),
+        Case(
+            "five malformed",
+            "SlotzeroVenueDrift",
+            {drift: f"{_grows(1, 2)} {_flat(29, 4)}"},
+            silent_at=(5, 20),
+            kind="just below",
+        ),
+        Case(
+            "drift ends",
+            "SlotzeroVenueDrift",
+            {drift: _grows(20, 0.4, then_flat_minutes=40)},
+            (20,),
+            (50,),
+            {**job, "kind": "malformed_event"},
+            kind="resolves",
+        ),
+        Case(
+            "no run for two days",
+            "SlotzeroBenchmarkStale",
+            {run: f"0x{days + 12}"},
+            (5 * days + 30,),
+            (5 * days - 10,),
+            stale,
+        ),
+        Case(
+            "a run within two days",
+            "SlotzeroBenchmarkStale",
+            {run: f"0x{days}"},
+            silent_at=(5 * days,),
+            kind="just below",
+        ),
+        Case(
+            "a run at last",
+            "SlotzeroBenchmarkStale",
+            {run: f"0x{days + 6} {(days + 6) * 300}x6"},
+            (5 * days + 25,),
+            (5 * days + 50,),
+            stale,
+            kind="resolves",
+        ),
         Case("always", "SlotzeroWatchdog", {}, (0, 5), labels={}),
-    ]  # fmt: skip
+    ]
 
 
-# ---- error budgets -----------------------------------------------------------------------------------------------------
+# ---- error budgets ----
 
 _MINUTES = {"5m": 5, "30m": 30, "1h": 60, "2h": 120, "6h": 360, "1d": 1_440, "3d": 4_320}
 _SAMPLED_EACH = {"1h": 1, "6h": 5, "1d": 15, "3d": 30}
@@ -346,7 +484,9 @@ def documents(alerts: str, slo: str) -> dict[str, dict[str, Any]]:
         of_pair = [case for case in BURNS if case.labels["long_window"] == pair.long]
         sampled = 60 * _SAMPLED_EACH[pair.long]
         found[f"budgets-{pair.long}"] = _document(slo, sampled, of_pair, evaluated_each_s=2 * sampled)
-    found["budgets-nothing"] = _document(slo, 300, [case for case in cases if case.alert in budgets and not case.series])
+    found["budgets-nothing"] = _document(
+        slo, 300, [case for case in cases if case.alert in budgets and not case.series]
+    )
     return found
 
 

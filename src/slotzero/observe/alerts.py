@@ -176,6 +176,7 @@ def _records() -> tuple[Record, ...]:
     samples = f"sum by ({_BY}) (increase(benchmark_total[{WINDOW}]))"
     bought = f'sum by (job, instance) (increase(bot_snipes_total{{outcome="bought"}}[{WINDOW}]))'
     attempts = f'sum by (job, instance) (increase(bot_snipes_total{{outcome=~"bought|failed|unknown"}}[{WINDOW}]))'
+    load = f"sum by (job, instance, scenario, le) (rate(load_test_duration_ms_bucket[{WINDOW}]))"
     fresh = f"(time() - benchmark_last_run_timestamp_seconds < {_FRESH_S})"
     whole: Mapping[str, str] = {"component": "FULL_FLOW"}
     process: Mapping[str, str] = {"component": "PROCESS"}
@@ -192,6 +193,7 @@ def _records() -> tuple[Record, ...]:
         _bot(SUCCESS, f"100 * {bought} / ({attempts} > 0)", whole),
         _lab(ATTEMPTS, samples),
         _bot(ATTEMPTS, attempts, whole),
+        _lab(f"scenario:load_test_duration_ms:p95_{WINDOW}", f"histogram_quantile(0.95, {load})"),
         _lab(CPU, f"benchmark_cpu_percent and on ({_BY}) {fresh}"),
         _bot(CPU, f"100 * rate(process_cpu_seconds_total[{WINDOW}]) {of_the_bot}", process),
         _lab(MEMORY, f"benchmark_memory_mb and on ({_BY}) {fresh}"),

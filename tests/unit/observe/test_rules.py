@@ -131,6 +131,8 @@ def test_promtool_notices_a_wrong_limit(rules: Path, tmp_path: Path) -> None:
     shutil.copy(rules / "slo.yml", tmp_path)
     (tmp_path / "alerts.yml").write_text((rules / "alerts.yml").read_text().replace("> 2500", "> 3000"))
     (tmp_path / "moved.json").write_text(json.dumps(documents("alerts.yml", "slo.yml")["alerts"]))
-    done = subprocess.run(["promtool", "test", "rules", "moved.json"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["promtool", "test", "rules", "moved.json"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 1
     assert "SlotzeroExecutionSlow" in done.stdout + done.stderr
