@@ -2,6 +2,8 @@
 
 from random import Random
 
+import msgspec
+
 from slotzero.clock import TestClock
 from slotzero.detection.records import DetectorStats, DropReason
 from slotzero.engine import EngineReport
@@ -9,8 +11,8 @@ from slotzero.hook import PoolJudged, PoolSeen, PositionEnded, SnipeDecided, Sta
 from slotzero.observe.bot import BotFeed, BotState
 from slotzero.observe.lab import LabFeed
 from slotzero.observe.metrics import Registry
-from slotzero.observe.records import LoadProgress
 from slotzero.perf.histogram import Histogram
+from slotzero.perf.load_types import GeneratorHealth, LoadProgress, LoadResult
 from slotzero.perf.stats import nearest_rank
 from slotzero.perf.types import (
     BenchmarkFinished,
@@ -31,18 +33,21 @@ from slotzero.perf.types import (
 from slotzero.solana.endpoints import EndpointStats
 from slotzero.trace import Component, Stamp, Trace
 from slotzero.units import NS_PER_MS, DurationNs, Lamports, LamportsDelta, LatencyMs, Slot
+from slotzero.workloads.targets import TARGETS
 from trading_lab import SIGNER
 
-__all__ = ["TARGETS", "benchmark", "busy_bot", "busy_lab", "engine_report", "finished", "resources", "snipe_trace"]
-
-TARGETS = {
-    component: Target(p95_ms=LatencyMs(ms))
-    for component, ms in zip(
-        Component,
-        (500.0, 2_000.0, 100.0, 1_500.0, 4_000.0, 500.0, 500.0, 100.0, 50.0, 100.0, 500.0, 500.0, 2_000.0),
-        strict=True,
-    )
-}
+__all__ = [
+    "TARGETS",
+    "benchmark",
+    "busy_bot",
+    "busy_lab",
+    "engine_report",
+    "finished",
+    "load",
+    "progress",
+    "resources",
+    "snipe_trace",
+]
 
 
 def resources(*, rss_mb: float = 120.0, cpu_percent: float = 42.0) -> ResourceStats:
@@ -118,6 +123,55 @@ def finished(result: BenchmarkResult) -> BenchmarkFinished:
     return BenchmarkFinished(name=result.name, component=result.component, labels={}, outcome=result, wall_s=10.0)
 
 
+def progress(*, in_flight: int, ops: int, errors: int) -> LoadProgress:
+    return LoadProgress(
+        elapsed_s=5.0,
+        duration_s=60.0,
+        ops_per_s=ops / 5,
+        p95_ms=None,
+        errors=0,
+        in_flight=in_flight,
+        total_ops=ops,
+        total_errors=errors,
+        missed_starts=0,
+    )
+
+
+def load(durations_ms: list[float], errors: dict[str, int], *, scenario: str = "HEAVY") -> LoadResult:
+    """A load result with these durations of successes, as the service would report them."""
+    histogram = Histogram()
+    histogram.fold(int(value * NS_PER_MS) for value in durations_ms)
+    failed = sum(errors.values())
+    return LoadResult(
+        scenario=scenario,
+        model="closed",
+        concurrency=100,
+        duration_s=60.0,
+        drain_s=0.5,
+        total_ops=len(durations_ms) + failed,
+        success_rate_percent=100 * len(durations_ms) / (len(durations_ms) + failed),
+        success_interval=None,
+        latency_ms=None,
+        service_ms=None,
+        response_ms=None,
+        error_ms=None,
+        achieved_ops_per_s=len(durations_ms) / 60,
+        offered_ops_per_s=len(durations_ms) / 60,
+        errors=errors,
+        error_details=(),
+        interrupted=0,
+        peak_in_flight=100,
+        missed_starts=0,
+        needed_in_flight=None,
+        resources={},
+        thresholds=(),
+        generator=GeneratorHealth(verdict="ok", reasons=(), lateness_ms=None, cpu_percent=10.0),
+        passed=True,
+        timeline=(),
+        histogram=histogram.to_text(),
+    )
+
+
 def busy_lab(registry: Registry, *, seed: int = 7) -> LabFeed:
     """A lab that has measured all thirteen components and a load test."""
     rng = Random(seed)  # noqa: S311 a test is repeated
@@ -125,13 +179,8 @@ def busy_lab(registry: Registry, *, seed: int = 7) -> LabFeed:
     for component, target in TARGETS.items():
         durations = [rng.lognormvariate(0, 0.5) * target.p95_ms / 5 for _ in range(200)]
         feed.on_benchmark(finished(benchmark(component.value, durations, errors={"TimeoutError": 1})))
-    times = Histogram()
-    times.fold(int(rng.lognormvariate(0, 0.5) * 700 * NS_PER_MS) for _ in range(500))
-    feed.on_load(
-        LoadProgress(
-            scenario="HEAVY", in_flight=100, finished={"ok": 500, "timeout": 3, "rate_limit": 1}, durations=times
-        )
-    )
+    feed.on_load_progress("HEAVY", progress(in_flight=100, ops=300, errors=2))
+    feed.on_load(load([rng.lognormvariate(0, 0.5) * 700 for _ in range(500)], {"timeout": 3, "rate_limit": 1}))
     return feed
 
 
@@ -200,7 +249,7 @@ def busy_bot(registry: Registry) -> BotFeed:
     for component in Component:
         feed.hook(StageTimed(component=component, total_ns=DurationNs(400_000), own_ns=DurationNs(40_000)))
     for outcome in ("bought", "failed", "unknown"):
-        feed.hook(SnipeDecided(id="m", outcome=outcome, reason="", trace=snipe_trace(), slots_to_land=1))  # type: ignore[arg-type] # of a closed set
+        feed.hook(SnipeDecided(id="m", outcome=outcome, reason="", trace=snipe_trace(), slots_to_land=1))
     for number in range(25):
         feed.hook(SnipeDecided(id="m", outcome="refused", reason=f"reason_{number}", trace=Trace()))
     for reason in ("take_profit", "stop_loss", "max_hold", "rug", "drain", "manual", "trailing", "honeypot"):
@@ -209,19 +258,15 @@ def busy_bot(registry: Registry) -> BotFeed:
     feed.drain()
     report = engine_report()
     endpoint = report.endpoints[0]
-    names = [
-        EndpointStats(**{**_fields(endpoint), "name": f"rpc-{n}", "failures": {"transport": 1, "behind": 2}})
-        for n in range(6)
-    ]
+    endpoints = tuple(
+        msgspec.structs.replace(endpoint, name=f"rpc-{number}", failures={"transport": 1, "behind": 2})
+        for number in range(6)
+    )
     feed.show(
-        engine_report(endpoints=tuple(names)),
+        engine_report(endpoints=endpoints),
         BotState(
             cache={(c, r): 5 for c in ("accounts", "verdicts", "metadata") for r in ("hit", "miss")},
             drift={"discriminator": 0},
-        ),  # type: ignore[misc] # of a closed set
+        ),
     )
     return feed
-
-
-def _fields(record: EndpointStats) -> dict[str, object]:
-    return {name: getattr(record, name) for name in record.__struct_fields__}

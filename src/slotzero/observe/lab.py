@@ -1,13 +1,18 @@
-"""The lab's records as metrics: a finished benchmark, a load test under way."""
+"""The lab's records as metrics: a finished benchmark, a load test under way and when it has ended.
 
+`LabFeed.on_benchmark` and `LabFeed.on_load` are hooks for `BenchmarkService` and `LoadTestService`.
+"""
+
+from collections import Counter
 from collections.abc import Iterable, Mapping
+from typing import Final
 
 from slotzero.clock import Clock
 from slotzero.observe.catalogue import LabMetrics
 from slotzero.observe.metrics import Histogram as Cell
 from slotzero.observe.metrics import Registry
-from slotzero.observe.records import LoadProgress
 from slotzero.perf.histogram import Histogram
+from slotzero.perf.load_types import LoadFailure, LoadOutcome, LoadProgress
 from slotzero.perf.types import (
     BenchmarkFailure,
     BenchmarkFinished,
@@ -21,7 +26,9 @@ from slotzero.units import NS_PER_MS
 
 __all__ = ["LabFeed", "folded"]
 
-_NS_PER_S = 1_000_000_000
+_NS_PER_S: Final = 1_000_000_000
+OK: Final = "ok"
+"""The status of an operation that succeeded."""
 
 
 class LabFeed:
@@ -36,6 +43,8 @@ class LabFeed:
     def __init__(self, registry: Registry, *, targets: Mapping[Component, Target], clock: Clock) -> None:
         self._metrics = LabMetrics(registry)
         self._clock = clock
+        self._ended_ok: Counter[str] = Counter()
+        """Successes of the load runs that have ended, by scenario: progress counts from a run's own start."""
         for component, target in targets.items():
             self._metrics.target.at(component.value).set(target.p95_ms)
 
@@ -80,15 +89,28 @@ class LabFeed:
         for kind, number in errors.items():
             self._metrics.errors.at(label, kind).add(number)
 
-    def on_load(self, progress: LoadProgress) -> None:
-        """Take how far a load test has come: the hook of the load test service."""
-        metrics, scenario = self._metrics, progress.scenario
+    def on_load_progress(self, scenario: str, progress: LoadProgress) -> None:
+        """Show how far a load test has come; its errors by class and its durations come when it ends."""
+        metrics = self._metrics
         metrics.declare_load(scenario)
         metrics.load_concurrency.at(scenario).set(progress.in_flight)
-        for status, number in progress.finished.items():
-            metrics.load_requests.at(scenario, status).reach(number)
-        cell: Cell = metrics.load_duration.at(scenario)
-        cell.replace(*folded(progress.durations, cell.bounds))
+        succeeded = progress.total_ops - progress.total_errors
+        metrics.load_requests.at(scenario, OK).reach(self._ended_ok[scenario] + succeeded)
+
+    def on_load(self, outcome: LoadOutcome) -> None:
+        """Take a load test that has ended: the hook of the load test service."""
+        metrics, scenario = self._metrics, outcome.scenario
+        metrics.declare_load(scenario)
+        metrics.load_concurrency.at(scenario).set(0)
+        if isinstance(outcome, LoadFailure):
+            return
+        self._ended_ok[scenario] += outcome.total_ops - sum(outcome.errors.values())
+        metrics.load_requests.at(scenario, OK).reach(self._ended_ok[scenario])
+        for status, number in outcome.errors.items():
+            metrics.load_requests.at(scenario, status).add(number)
+        if outcome.histogram is not None:
+            cell = metrics.load_duration.at(scenario)
+            cell.merge(*folded(Histogram.from_text(outcome.histogram), cell.bounds))
 
 
 def folded(durations: Histogram, bounds_ms: tuple[float, ...]) -> tuple[list[int], float]:

@@ -90,12 +90,6 @@ class Histogram:
         self.counts = [mine + theirs for mine, theirs in zip(self.counts, counts, strict=True)]
         self.total += total
 
-    def replace(self, counts: Sequence[int], total: float) -> None:
-        """Take over what was counted elsewhere since this process began."""
-        assert len(counts) == len(self.counts), f"expected {len(self.counts)} counts, got {len(counts)}"
-        self.counts = list(counts)
-        self.total = total
-
 
 Cell: TypeAlias = Counter | Gauge | Histogram
 _Cell = TypeVar("_Cell", Counter, Gauge, Histogram)

@@ -89,7 +89,7 @@ def test_every_alert_limit_and_target_is_a_bucket_bound() -> None:
     found = samples(registry.render())
     limits = {"DETECTION": 1_000.0, "HONEYPOT": 3_000.0, "EXECUTION": 2_500.0, "FULL_FLOW": 6_000.0}
     for component, target in TARGETS.items():
-        for limit in {target.p95_ms, limits.get(component.value, target.p95_ms)}:
+        for limit in {float(target.p95_ms), limits.get(component.value, float(target.p95_ms))}:
             key = (("component", component.value), ("le", str(limit)))
             assert ("benchmark_duration_ms_bucket", key) in found, (component, limit)
 

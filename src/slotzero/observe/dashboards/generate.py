@@ -12,16 +12,17 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from slotzero.observe.dashboards.files import DASHBOARDS, dashboard_path
 from slotzero.observe.dashboards.live import live_dashboard
 from slotzero.observe.dashboards.performance import performance_dashboard
-from slotzero.workloads.targets import CPU_PERCENT, MEMORY_MB, TARGETS
+from slotzero.workloads.targets import SYSTEM_TARGETS, TARGETS
 
 __all__ = ["generated", "main"]
 
 
 def generated() -> dict[str, str]:
     """Return every dashboard's JSON by its name."""
+    memory_mb, cpu_percent = SYSTEM_TARGETS.peak_memory_mb, SYSTEM_TARGETS.avg_cpu_percent
     return {
-        "performance": _encoded(performance_dashboard(TARGETS, memory_mb=MEMORY_MB, cpu_percent=CPU_PERCENT)),
-        "live": _encoded(live_dashboard(TARGETS, cpu_percent=CPU_PERCENT)),
+        "performance": _encoded(performance_dashboard(TARGETS, memory_mb=memory_mb, cpu_percent=cpu_percent)),
+        "live": _encoded(live_dashboard(TARGETS, memory_mb=memory_mb, cpu_percent=cpu_percent)),
     }
 
 

@@ -33,11 +33,12 @@ def _gauge(metric: str, by: str) -> str:
     return f"max by ({by}) ({metric}{{{_PLACE}}})"
 
 
-def live_dashboard(targets: Mapping[Component, Target], *, cpu_percent: float) -> builders.Dashboard:
+def live_dashboard(targets: Mapping[Component, Target], *, memory_mb: float, cpu_percent: float) -> builders.Dashboard:
     """Return the dashboard.
 
     Args:
         targets: What the components are held against.
+        memory_mb: What memory must stay under.
         cpu_percent: What CPU use must stay under.
     """
     built = new_dashboard(
@@ -55,7 +56,7 @@ def live_dashboard(targets: Mapping[Component, Target], *, cpu_percent: float) -
         ("Trading", _trading()),
         ("Feeds", _feeds()),
         ("Endpoints and caches", _network()),
-        ("Process", _process(cpu_percent)),
+        ("Process", _process(memory_mb, cpu_percent)),
     ):
         built.with_row(builders.Row(title))
         for panel in panels:
@@ -300,7 +301,7 @@ def _network() -> _Panels:
     ]
 
 
-def _process(cpu_percent: float) -> _Panels:
+def _process(memory_mb: float, cpu_percent: float) -> _Panels:
     named = "{{instance}}"
     return [
         graph(
@@ -332,7 +333,7 @@ def _process(cpu_percent: float) -> _Panels:
             "Resident.",
             units.BytesSI,
             [Query(expr=_gauge("process_resident_memory_bytes", "instance"), legend=named)],
-            thresholds=rising(500e6),
+            thresholds=rising(memory_mb * 1e6),
         ),
         graph(
             "Open files",
