@@ -36,14 +36,23 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def wait_for(look: Callable[[], Any], what: str, within_s: float = _START_WITHIN_S) -> Any:
-    """Return the first true answer of `look`; another process decides when, so this waits on the wall clock."""
+def wait_for(
+    look: Callable[[], Any], what: str, within_s: float = _START_WITHIN_S, last: Callable[[], Any] = lambda: ""
+) -> Any:
+    """Return the first true answer of `look`; another process decides when, so this waits on the wall clock.
+
+    Args:
+        look: Asked again and again.
+        what: What is waited for.
+        within_s: When to give up.
+        last: Says how things stand then.
+    """
     deadline = time.monotonic() + within_s  # noqa: TID251 a test waits for another process
     while True:
         with contextlib.suppress(urllib.error.URLError, ConnectionError):
             if found := look():
                 return found
-        assert time.monotonic() < deadline, f"waited {within_s} s in vain for {what}"  # noqa: TID251 as above
+        assert time.monotonic() < deadline, f"{within_s} s in vain for {what}: {last()}"  # noqa: TID251 as above
         time.sleep(0.1)
 
 

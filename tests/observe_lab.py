@@ -1,6 +1,7 @@
 """Registries filled as a long run fills them, and results as the lab makes them: what the observing tests share."""
 
 from random import Random
+from typing import Literal
 
 import msgspec
 
@@ -40,6 +41,7 @@ __all__ = [
     "TARGETS",
     "benchmark",
     "busy_bot",
+    "busy_bot_again",
     "busy_lab",
     "engine_report",
     "finished",
@@ -241,6 +243,12 @@ def engine_report(**changes: object) -> EngineReport:
 def busy_bot(registry: Registry) -> BotFeed:
     """A bot that has lived through every event, on six endpoints and four feeds."""
     feed = BotFeed(registry, targets=TARGETS, clock=TestClock())
+    busy_bot_again(feed)
+    return feed
+
+
+def busy_bot_again(feed: BotFeed, *, times: int = 1) -> None:
+    """Live through every event once more; totals that the engine keeps are those of so many `times`."""
     for name in ("logs", "blocks", "geyser-a", "geyser-b"):
         feed.hook(PoolSeen(feed=name, is_first=name == "logs", lag_ns=DurationNs(3_000_000)))
         feed.hook(PoolSeen(feed=name, is_first=name != "logs", lag_ns=DurationNs(0)))
@@ -256,17 +264,28 @@ def busy_bot(registry: Registry) -> BotFeed:
         trace = snipe_trace(exits=True)
         feed.hook(PositionEnded(id="m", reason=reason, is_stuck=False, pnl_lamports=LamportsDelta(5), trace=trace))
     feed.drain()
-    report = engine_report()
-    endpoint = report.endpoints[0]
+    endpoint = engine_report().endpoints[0]
     endpoints = tuple(
-        msgspec.structs.replace(endpoint, name=f"rpc-{number}", failures={"transport": 1, "behind": 2})
+        msgspec.structs.replace(
+            endpoint,
+            name=f"rpc-{number}",
+            calls={"getSlot": 3 * times},
+            failures={"transport": times, "behind": 2 * times},
+        )
         for number in range(6)
     )
+    dropped = {DropReason.MALFORMED_EVENT: 2 * times, DropReason.DUPLICATE: 5 * times}
     feed.show(
-        engine_report(endpoints=endpoints),
+        engine_report(
+            endpoints=endpoints,
+            detector=DetectorStats(frames=1_000 * times, prefiltered=20 * times, pools=10 * times, dropped=dropped),
+            rpc_calls={"plan": 0, "safety": 12 * times, "warm": 30 * times},
+        ),
         BotState(
-            cache={(c, r): 5 for c in ("accounts", "verdicts", "metadata") for r in ("hit", "miss")},
-            drift={"discriminator": 0},
+            cache={(c, r): 5 * times for c in ("accounts", "verdicts", "metadata") for r in _RESULTS},
+            drift={"discriminator": times},
         ),
     )
-    return feed
+
+
+_RESULTS: tuple[Literal["hit", "miss"], ...] = ("hit", "miss")

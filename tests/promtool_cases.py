@@ -148,10 +148,15 @@ def _success_cases() -> list[Case]:
     alert = "SlotzeroSuccessLow"
     lab = {**_labels(JOB), "component": "EXECUTION", "source": "lab"}
     bot = {**_labels(JOB), "component": "FULL_FLOW", "source": "bot"}
+    unseen = {
+        f'benchmark_total{{{JOB}, component="EXECUTION"}}': "0x10 100x40",
+        f'benchmark_errors_total{{{JOB}, component="EXECUTION", type="New"}}': "_x10 31x40",
+    }
     no_errors = {f'benchmark_total{{{JOB}, component="EXECUTION"}}': _grows(30, 10)}
     return [
         Case("benchmark fails in 31 %", alert, _lab_success(0.31, 30), (5, 20), (1,), lab),
         Case("benchmark fails in 30 %", alert, _lab_success(0.30, 30), silent_at=(5, 20, 30), kind="just below"),
+        Case("errors of a kind not seen before", alert, unseen, (9,), (4,), lab),
         Case("benchmark without a single error", alert, no_errors, silent_at=(5, 20, 30), kind="just below"),
         Case("buys fail in 31 %, refusals do not count", alert, _bot_success(0.31, 30), (5, 20), (1,), bot),
         Case("buys fail in 30 %", alert, _bot_success(0.30, 30), silent_at=(5, 20, 30), kind="just below"),

@@ -172,8 +172,7 @@ def measured_limit(result: BenchmarkResult) -> float:
 
 
 def _records() -> tuple[Record, ...]:
-    failed = f"sum by ({_BY}) (increase(benchmark_errors_total[{WINDOW}]))"
-    samples = f"sum by ({_BY}) (increase(benchmark_total[{WINDOW}]))"
+    failed, samples = _grown("benchmark_errors_total"), _grown("benchmark_total")
     bought = f'sum by (job, instance) (increase(bot_snipes_total{{outcome="bought"}}[{WINDOW}]))'
     attempts = f'sum by (job, instance) (increase(bot_snipes_total{{outcome=~"bought|failed|unknown"}}[{WINDOW}]))'
     load = f"sum by (job, instance, scenario, le) (rate(load_test_duration_ms_bucket[{WINDOW}]))"
@@ -199,6 +198,15 @@ def _records() -> tuple[Record, ...]:
         _lab(MEMORY, f"benchmark_memory_mb and on ({_BY}) {fresh}"),
         _bot(MEMORY, f"process_resident_memory_bytes / 1e6 {of_the_bot}", process),
     )
+
+
+def _grown(counter: str) -> str:
+    """Return by how much a counter has grown, by component.
+
+    An error of a kind not seen before is a series that begins with its first value, and `increase` takes a beginning
+    for nothing: what was not there a window ago has grown by all it is.
+    """
+    return f"sum by ({_BY}) (({counter} unless {counter} offset {WINDOW}) or increase({counter}[{WINDOW}]))"
 
 
 def _lab(name: str, expr: str) -> Record:

@@ -130,7 +130,12 @@ def test_panels_have_ids_of_their_own_and_do_not_overlap(name: str) -> None:
         assert place["x"] >= 0, title
         assert place["x"] + place["w"] <= 24, title
     for (first, a), (second, b) in combinations(places, 2):
-        apart = a["x"] + a["w"] <= b["x"] or b["x"] + b["w"] <= a["x"] or a["y"] + a["h"] <= b["y"] or b["y"] + b["h"] <= a["y"]
+        apart = (
+            a["x"] + a["w"] <= b["x"]
+            or b["x"] + b["w"] <= a["x"]
+            or a["y"] + a["h"] <= b["y"]
+            or b["y"] + b["h"] <= a["y"]
+        )
         assert apart, f"{first} and {second} overlap"
 
 
@@ -225,7 +230,11 @@ def mentioned() -> set[str]:
     rules = [rule for group in (*alert_groups(), *slo_groups()) for rule in group.rules]
     texts = [query.expr for query in QUERIES] + [rule.expr for rule in rules]
     texts += [load_dashboard(name)["annotations"]["list"][0]["expr"] for name in DASHBOARDS]
-    names = set(re.findall(r"\b(?:benchmark|load_test|bot|process)_[a-z_]+\b(?=[\[{) ]|$)", "\n".join(texts), flags=re.MULTILINE))
+    names = set(
+        re.findall(
+            r"\b(?:benchmark|load_test|bot|process)_[a-z_]+\b(?=[\[{) ]|$)", "\n".join(texts), flags=re.MULTILINE
+        )
+    )
     return {re.sub(r"_(?:bucket|sum|count)$", "", name) if name not in registered() else name for name in names}
 
 
