@@ -27,7 +27,6 @@ from slotzero.perf.types import (
     SampleCount,
     SamplerCost,
     SuccessRate,
-    Target,
     ThroughputOps,
     ThroughputStats,
 )

@@ -497,11 +497,10 @@ def documents(alerts: str, slo: str) -> dict[str, dict[str, Any]]:
 
 def _document(rules: str, each_s: int, cases: list[Case], *, evaluated_each_s: int | None = None) -> dict[str, Any]:
     together = [case for case in cases if _is_one_of_many(case)]
-    alone = [case for case in cases if not _is_one_of_many(case)]
-    tests = [_test([case], each_s) for case in alone]
-    if together:
-        own = [_as_instance(case, f"case-{number}") for number, case in enumerate(together)]
-        tests.append(_test(own, each_s))
+    on_nothing = [case for case in cases if not case.series]
+    alone = [case for case in cases if case.series and not _is_one_of_many(case)]
+    own = [_as_instance(case, f"case-{number}") for number, case in enumerate(together)]
+    tests = [_test(group, each_s) for group in (*([case] for case in alone), on_nothing, own) if group]
     return {"rule_files": [rules], "evaluation_interval": f"{evaluated_each_s or each_s}s", "tests": tests}
 
 

@@ -197,7 +197,8 @@ def test_query_uses_the_variables_and_the_right_window(query: PanelQuery) -> Non
 def test_counter_is_only_seen_through_a_rate(query: PanelQuery) -> None:
     for name in re.findall(r"\w+_(?:total|bucket|sum|count)\b", query.expr):
         inside = re.findall(rf"(\w+)\(\s*{name}\b", query.expr)
-        assert set(inside) <= {"rate", "increase"} and inside, f"{name} in {query.expr}"
+        assert inside, f"{name} in {query.expr}"
+        assert set(inside) <= {"rate", "increase"}, f"{name} in {query.expr}"
 
 
 def test_annotation_of_a_new_version_does_not_ask_for_a_change() -> None:

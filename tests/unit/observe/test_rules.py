@@ -130,7 +130,9 @@ def test_promtool_notices_a_wrong_limit(rules: Path, tmp_path: Path) -> None:
     needs_service("promtool")
     shutil.copy(rules / "slo.yml", tmp_path)
     (tmp_path / "alerts.yml").write_text((rules / "alerts.yml").read_text().replace("> 2500", "> 3000"))
-    (tmp_path / "moved.json").write_text(json.dumps(documents("alerts.yml", "slo.yml")["alerts"]))
+    document = documents("alerts.yml", "slo.yml")["alerts"]
+    document["tests"] = document["tests"][-1:]
+    (tmp_path / "moved.json").write_text(json.dumps(document))
     done = subprocess.run(
         ["promtool", "test", "rules", "moved.json"], cwd=tmp_path, capture_output=True, text=True, check=False
     )
