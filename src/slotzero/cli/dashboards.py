@@ -48,9 +48,14 @@ def export(
         typer.echo(str(folder / name))
 
 
-@dashboards_app.command(epilog="Example: slotzero dashboards backfill old.json new.json --out history.om")
+@dashboards_app.command(epilog="Example: slotzero dashboards backfill before=old.json after=new.json --out history.om")
 def backfill(
-    results: Annotated[list[Path], typer.Argument(metavar="RESULT...", help="Files of `slotzero bench` and `load`.")],
+    results: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="RESULT...", help="Files of `slotzero bench` and `load`; NAME=FILE says what its version is called."
+        ),
+    ],
     *,
     out: Annotated[Path | None, typer.Option(help="Where to write; without it, to stdout.")] = None,
 ) -> None:
@@ -61,7 +66,8 @@ def backfill(
     from slotzero.observe.backfill import history  # noqa: PLC0415
     from slotzero.perf.result_file import read_result_file  # noqa: PLC0415
 
-    text = "".join(f"{line}\n" for line in history([read_result_file(path) for path in results]))
+    named = [_named(result) for result in results]
+    text = "".join(f"{line}\n" for line in history([(name, read_result_file(path)) for name, path in named]))
     if out is None:
         sys.stdout.write(text)
         return
@@ -70,3 +76,8 @@ def backfill(
     except OSError as error:
         raise UsageError(f"{out} cannot be written ({error.strerror}); name a file in a writable folder") from error
     typer.echo(f"wrote {out}; next: promtool tsdb create-blocks-from openmetrics {out} DATA_DIRECTORY")
+
+
+def _named(result: str) -> tuple[str, Path]:
+    name, equals, path = result.partition("=")
+    return (name, Path(path)) if equals and not Path(result).exists() else ("", Path(result))

@@ -35,37 +35,39 @@ _BEFORE_STEPS: Final = 4
 _AFTER_STEPS: Final = 20
 _decode_load = msgspec.json.Decoder(LoadOutcome).decode
 
-_Key: TypeAlias = tuple[str, tuple[tuple[str, str], ...]]
+_Labels: TypeAlias = tuple[tuple[str, str], ...]
+_Key: TypeAlias = tuple[str, _Labels]
 """A sample's name and its labels, beside those of the run."""
+_Points: TypeAlias = dict[str, dict[_Labels, list[str]]]
+"""Lines by metric and by labels without `le`: OpenMetrics wants each such group together, in the order of time."""
+_OF_A_HISTOGRAM: Final = ("_bucket", "_sum", "_count")
 
 
-def history(documents: Sequence[ResultDocument]) -> Iterator[str]:
+def history(documents: Sequence[tuple[str, ResultDocument]]) -> Iterator[str]:
     """Return the lines of an OpenMetrics text with every result of the documents.
+
+    Args:
+        documents: Each with what its version is called; "" = as `version_of` its environment says.
 
     Raises:
         UsageError: A load result cannot be read, or two documents of one version are of the same time.
     """
     runs: dict[str, list[tuple[int, ResultDocument]]] = defaultdict(list)
-    for document in documents:
-        runs[version_of(document.environment)].append((document.environment.ts_ms // 1_000, document))
-    points: dict[str, list[str]] = defaultdict(list)
+    for name, document in documents:
+        runs[name or version_of(document.environment)].append((document.environment.ts_ms // 1_000, document))
+    points: _Points = defaultdict(lambda: defaultdict(list))
     for version, of_version in sorted(runs.items()):
         where = (("job", HISTORY_JOB), ("instance", version), ("version", version))
         _of_one_version(sorted(of_version, key=lambda run: run[0]), where, points)
     registry = Registry()
     LabMetrics(registry)
     for family in registry.families():
-        name = family.name.removesuffix("_total")
-        samples = {
-            "counter": (family.name,),
-            "gauge": (name,),
-            "histogram": (f"{name}_bucket", f"{name}_sum", f"{name}_count"),
-        }[family.kind]
-        if any(points[sample] for sample in samples):
-            yield f"# HELP {name} {family.text}"
-            yield f"# TYPE {name} {family.kind}"
-            for sample in samples:
-                yield from points[sample]
+        if groups := points.get(family.name):
+            metric = family.name.removesuffix("_total")
+            yield f"# HELP {metric} {family.text}"
+            yield f"# TYPE {metric} {family.kind}"
+            for lines in groups.values():
+                yield from lines
     yield "# EOF"
 
 
@@ -75,16 +77,14 @@ def version_of(environment: Passport) -> str:
     return f"{environment.slotzero}@{revision[:12]}" if revision else environment.slotzero
 
 
-def _of_one_version(
-    runs: list[tuple[int, ResultDocument]], where: tuple[tuple[str, str], ...], points: dict[str, list[str]]
-) -> None:
+def _of_one_version(runs: list[tuple[int, ResultDocument]], where: _Labels, points: _Points) -> None:
     totals: dict[_Key, float] = defaultdict(float)
     until = 0
     for ts_s, document in runs:
         if ts_s - _STEP_S * _BEFORE_STEPS <= until:
             raise UsageError(
                 f"two results of version {where[1][1]} are less than {_STEP_S * (_AFTER_STEPS + _BEFORE_STEPS)} s "
-                "apart, so their figures would run into each other; leave one of them out"
+                "apart, so their figures would run into each other; leave one out, or name them apart (NAME=FILE)"
             )
         until = ts_s + _STEP_S * _AFTER_STEPS
         grown, gauges = _measured(document, ts_s)
@@ -96,7 +96,8 @@ def _of_one_version(
             for key, value in (before if step < 0 else after).items():
                 name, labels = key
                 shown = ",".join(f'{label}="{_escaped(text)}"' for label, text in (*where, *labels))
-                points[name].append(f"{name}{{{shown}}} {value!r} {ts_s + step * _STEP_S}")
+                group = (*where, *(pair for pair in labels if pair[0] != "le"))
+                points[_metric(name)][group].append(f"{name}{{{shown}}} {value!r} {ts_s + step * _STEP_S}")
 
 
 def _measured(document: ResultDocument, ts_s: int) -> tuple[dict[_Key, float], dict[_Key, float]]:
@@ -145,15 +146,21 @@ def _load(result: LoadResult, grown: dict[_Key, float], gauges: dict[_Key, float
         _histogram("load_test_duration_ms", labels, result.histogram, LOAD_MS, grown)
 
 
-def _histogram(
-    name: str, labels: tuple[tuple[str, str], ...], text: str, bounds: tuple[float, ...], grown: dict[_Key, float]
-) -> None:
+def _histogram(name: str, labels: _Labels, text: str, bounds: tuple[float, ...], grown: dict[_Key, float]) -> None:
     counts, total_ms = folded(Histogram.from_text(text), bounds)
     summed = list(accumulate(counts))
     for bound, count in zip([*map(repr, bounds), "+Inf"], summed, strict=True):
         grown[f"{name}_bucket", (*labels, ("le", bound))] += count
     grown[f"{name}_sum", labels] += total_ms
     grown[f"{name}_count", labels] += summed[-1]
+
+
+def _metric(sample: str) -> str:
+    """Return the metric a sample's name belongs to."""
+    for suffix in _OF_A_HISTOGRAM:
+        if sample.endswith(suffix):
+            return sample.removesuffix(suffix)
+    return sample
 
 
 def _escaped(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Stored results as OpenMetrics: read by prometheus-client's parser, grown at the run's time, refused when they clash."""
+"""Stored results as OpenMetrics: read by prometheus-client's parser, a step at each run's time, clashes refused."""
 
 from pathlib import Path
 from typing import Any
@@ -28,12 +28,37 @@ def document(*results: BenchmarkResult, revision: str = "abc", ts_s: int = START
 
 
 def points(*documents: ResultDocument) -> dict[str, list[tuple[dict[str, str], float, float]]]:
+    """Every sample, by name: labels, value, time.
+
+    One instant is read at a time: prometheus-client's parser takes a histogram's second instant for duplicates of its
+    first. What reads the whole text is promtool, in tests/e2e/test_monitoring.py.
+    """
     parse: Any = text_string_to_metric_families
+    lines = list(history([("", document) for document in documents]))
+    assert lines[-1] == "# EOF"
     found: dict[str, list[tuple[dict[str, str], float, float]]] = {}
-    for family in parse("\n".join(history(documents)) + "\n"):
-        for sample in family.samples:
-            found.setdefault(sample.name, []).append((sample.labels, sample.value, float(sample.timestamp)))
+    for instant in sorted({line.rsplit(" ", 1)[1] for line in lines if line[0] != "#"}):
+        at_once = [line.removesuffix(f" {instant}") for line in lines if line[0] == "#" or line.endswith(f" {instant}")]
+        for family in parse("\n".join(at_once) + "\n"):
+            for sample in family.samples:
+                found.setdefault(sample.name, []).append((sample.labels, sample.value, float(instant)))
     return found
+
+
+def test_lines_of_a_group_stand_together_in_the_order_of_time() -> None:
+    lines = list(history([("", document(benchmark("EXIT", [200.0] * 9), benchmark("EXECUTION", [200.0] * 9)))]))
+    exits = [line for line in lines if line.startswith("benchmark_duration_ms") and 'component="EXIT"' in line]
+    first = lines.index(exits[0])
+    assert lines[first : first + len(exits)] == exits
+    times = [int(line.rsplit(" ", 1)[1]) for line in exits]
+    assert times == sorted(times)
+
+
+def test_version_can_be_named() -> None:
+    named = [("before", document(benchmark("EXIT", [2.0] * 9))), ("after", document(benchmark("EXIT", [3.0] * 9)))]
+    text = "\n".join(history(named))
+    assert 'instance="before",version="before"' in text
+    assert 'instance="after",version="after"' in text
 
 
 def test_run_is_a_step_at_its_time_that_stays_in_sight() -> None:
@@ -85,13 +110,13 @@ def test_strange_names_survive() -> None:
 def test_two_results_of_one_version_at_one_time_are_refused() -> None:
     one = document(benchmark("EXIT", [200.0] * 9))
     with pytest.raises(UsageError, match="less than 360 s apart"):
-        list(history([one, document(benchmark("EXIT", [200.0] * 9), ts_s=START_S + 60)]))
+        list(history([("", one), ("", document(benchmark("EXIT", [200.0] * 9), ts_s=START_S + 60))]))
 
 
 def test_load_result_that_cannot_be_read_is_one_sentence() -> None:
     broken = ResultDocument(kind="load", environment=where(), other=(msgspec.Raw(b'{"outcome": "measured"}'),))
     with pytest.raises(UsageError, match="a load result cannot be read"):
-        list(history([broken]))
+        list(history([("", broken)]))
 
 
 def test_command_writes_to_stdout_or_to_a_file(tmp_path: Path) -> None:
@@ -104,6 +129,15 @@ def test_command_writes_to_stdout_or_to_a_file(tmp_path: Path) -> None:
     assert written.exit_code == 0
     assert (tmp_path / "history.om").read_text() == printed.stdout
     assert "promtool tsdb create-blocks-from openmetrics" in written.stdout
+
+
+def test_command_takes_a_name_before_a_file(tmp_path: Path) -> None:
+    for name in ("old.json", "a=b.json"):
+        (tmp_path / name).write_bytes(encode_document(document(benchmark("EXIT", [200.0] * 9))))
+    named = CliRunner().invoke(app, ["dashboards", "backfill", f"before={tmp_path / 'old.json'}"])
+    assert 'instance="before"' in named.stdout
+    plain = CliRunner().invoke(app, ["dashboards", "backfill", str(tmp_path / "a=b.json")])
+    assert plain.exit_code == 0, "a file of that name is a file"
 
 
 def test_thresholds_come_from_measured_results(tmp_path: Path) -> None:
