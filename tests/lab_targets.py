@@ -73,3 +73,10 @@ async def broken() -> AsyncIterator[Workload]:
     """Fail while the surroundings are built."""
     raise RuntimeError("the surroundings cannot be built")
     yield Workload(run=quick)  # type: ignore[unreachable]  # what makes it a generator
+
+
+@workload
+async def leaky() -> AsyncIterator[Workload]:
+    """Fail while the surroundings are taken down."""
+    yield Workload(run=quick)
+    raise OSError("the connection hangs")

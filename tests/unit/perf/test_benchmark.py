@@ -272,7 +272,7 @@ async def test_no_success_is_no_result() -> None:
 
 async def test_failed_warm_up_calls_are_told() -> None:
     found = await result_of(Calls(fails_at(1)), warmup=3)
-    assert found.notes[-1] == "1 of 3 warm-up calls failed"
+    assert found.notes[-1] == "1 of 3 warm-up calls failed (ValueError)"
 
 
 async def test_an_unawaited_coroutine_fails_hard_and_warns_of_nothing() -> None:
