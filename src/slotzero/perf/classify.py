@@ -139,7 +139,7 @@ _GRPC: Final[dict[str, ErrorClass]] = {
     "UNIMPLEMENTED": _S,
     "ABORTED": _S,
 }
-_GRPC_DNS: Final = ("dns resolution", "name resolution", "name or service not known")
+_GRPC_DNS: Final = ("dns resolution", "hostname lookup error", "name resolution", "name or service not known")
 _GRPC_TLS: Final = ("handshake", "ssl_error", "certificate", "tls")
 
 _CLOSES: Final[dict[int, ErrorClass]] = {

@@ -39,6 +39,7 @@ from slotzero.perf.load_types import (
     LoadProgress,
     LoadTestConfig,
     Probe,
+    ProcessStats,
     ResultClassifier,
     Window,
 )
@@ -239,7 +240,16 @@ class LoadRun:
     def outcome(self) -> LoadOutcome:
         """Return what came of it."""
         failure = self._failure
-        return _failure(self.config, failure) if failure is not None else load_result(self._measured())
+        return _failure(self.config, failure) if failure is not None else load_result(self.measured())
+
+    @property
+    def outcome_failure(self) -> LoadError | None:
+        """Return why there is no result, or None."""
+        return self._failure
+
+    def driver_stats(self) -> ProcessStats:
+        """Return what this process has used since it was armed."""
+        return self._driver.stats()
 
     def stop(self) -> None:
         """End the run early."""
@@ -397,7 +407,8 @@ class LoadRun:
 
     # At the end
 
-    def _measured(self) -> Measured:
+    def measured(self) -> Measured:
+        """Return everything the run has left behind."""
         loop, tape, used = self.loop, self.tape, self._resources.stats()
         is_open = isinstance(loop, Dispatcher)
         chain = self._watches.get(_CHAIN)

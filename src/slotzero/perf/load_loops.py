@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from itertools import count
 from types import AsyncGeneratorType, GeneratorType
-from typing import Final, Protocol, TypeAlias
+from typing import Final, TypeAlias
 
 from slotzero.clock import later, mono_ns, ms
 from slotzero.perf.classify import ErrorClass, Fault, classify, classify_result
@@ -24,7 +24,7 @@ from slotzero.perf.load_types import LoadError, NotAsync, ResultClassifier
 from slotzero.perf.pacing import PacingClock, open_pacer
 from slotzero.perf.types import HookFailed, UnawaitedResult
 
-__all__ = ["AsyncCallable", "Dispatcher", "LoadLoop", "NotAsyncError", "OperationEnd", "Users"]
+__all__ = ["AsyncCallable", "Dispatcher", "NotAsyncError", "OperationEnd", "Users"]
 
 AsyncCallable: TypeAlias = Callable[[], Awaitable[object]]
 
@@ -38,40 +38,6 @@ _LONGEST_LOOK_S: Final = 0.25
 _MOST_TYPES: Final = 1_000
 _OVERDUE: Final = Fault(ErrorClass.TIMEOUT, "operation")
 _CANCELLED: Final = Fault(ErrorClass.UNKNOWN, "cancelled")
-
-
-class LoadLoop(Protocol):
-    """What the service asks of either loop."""
-
-    failure: LoadError | None
-    """Why the run cannot go on, or None."""
-
-    @property
-    def in_flight(self) -> int:
-        """Return how many operations are under way."""
-        ...
-
-    @property
-    def begun(self) -> int:
-        """Return how many operations have begun."""
-        ...
-
-    @property
-    def first_start(self) -> int | None:
-        """Return when the first operation began, or None."""
-        ...
-
-    async def begin(self, start_ns: int, end_ns: int) -> None:
-        """Let operations begin from `start_ns` until before `end_ns`."""
-        ...
-
-    def stop(self) -> None:
-        """Begin no further operation."""
-        ...
-
-    async def drain(self, grace_s: float) -> None:
-        """Wait for operations under way at most `grace_s`, then cancel them."""
-        ...
 
 
 class NotAsyncError(Exception):
@@ -199,7 +165,7 @@ class Users:
         self._is_renewing = False
         self._end = 0
         self.first_start: int | None = None
-        self.failure: LoadError | None = None
+        self.first_planned: int | None = None
 
     @property
     def in_flight(self) -> int:
@@ -253,7 +219,7 @@ class Users:
         if self._gap_ns:
             await self._next_turn(0)
         if self.first_start is None:
-            self.first_start = now()
+            self.first_start, self.first_planned = now(), begins
         while True:
             start = now()
             if start >= self._end:
@@ -360,7 +326,7 @@ class Dispatcher:
         self.planned = 0
         self.unstarted = 0
         self.first_start: int | None = None
-        self.failure: LoadError | None = None
+        self.first_planned: int | None = None
         self.pacer = ""
 
     @property
@@ -463,7 +429,7 @@ class Dispatcher:
         tape, ends = self._tape, self._ends
         start = mono_ns()
         if self.first_start is None:
-            self.first_start = start
+            self.first_start, self.first_planned = start, intended
         self._starts[number] = start
         tape.lateness.append(start - intended)
         try:
