@@ -31,8 +31,12 @@ from slotzero.perf.types import (
     ThroughputStats,
 )
 from slotzero.solana.endpoints import EndpointStats
+from slotzero.solana.reads import ReadStats
 from slotzero.trace import Component, Stamp, Trace
-from slotzero.units import NS_PER_MS, DurationNs, Lamports, LamportsDelta, LatencyMs, Slot
+from slotzero.trading.admission import AdmissionStats
+from slotzero.trading.limits import Limits, LimitsRules
+from slotzero.trading.loop_watch import LoopDelay
+from slotzero.units import NS_PER_MS, DurationNs, Lamports, LamportsDelta, LatencyMs, Slot, WallNs
 from slotzero.workloads.targets import TARGETS
 from trading_lab import SIGNER
 
@@ -197,6 +201,12 @@ def snipe_trace(*, start: int = 10**9, own_us: int = 50, waited_ms: int = 220, e
     return trace
 
 
+def reads(times: int) -> ReadStats:
+    return ReadStats(
+        asked=10 * times, cached=7 * times, merged=1, sent=2, calls=1, streamed=30 * times, unwatched=0, purposes={}
+    )
+
+
 def engine_report(**changes: object) -> EngineReport:
     """What an engine says after a while of trading."""
     endpoint = EndpointStats(
@@ -223,7 +233,16 @@ def engine_report(**changes: object) -> EngineReport:
         "positions": (),
         "values": {"b1": Lamports(40_000_000)},
         "spans": (),
-        "revaluations": (),
+        "exits": {},
+        "timings": {},
+        "alerts": (),
+        "admission": AdmissionStats(in_flight=2, waiting=1, waited=1, dropped=0, most_in_flight=3),
+        "limits": Limits(LimitsRules(), overhead_lamports=Lamports(0)).view(WallNs(0)),
+        "loop_delay": LoopDelay(probes=9, p50_ms=0.1, p99_ms=0.5, max_ms=0.7, over_5_ms=0),
+        "reads": reads(1),
+        "wallets": (),
+        "differences": (),
+        "privacy_delays": (),
         "detector": DetectorStats(
             frames=1_000, prefiltered=20, pools=10, dropped={DropReason.MALFORMED_EVENT: 2, DropReason.DUPLICATE: 5}
         ),
@@ -279,9 +298,10 @@ def busy_bot_again(feed: BotFeed, *, times: int = 1) -> None:
             endpoints=endpoints,
             detector=DetectorStats(frames=1_000 * times, prefiltered=20 * times, pools=10 * times, dropped=dropped),
             rpc_calls={"plan": 0, "safety": 12 * times, "warm": 30 * times},
+            reads=reads(times),
         ),
         BotState(
-            cache={(c, r): 5 * times for c in ("accounts", "verdicts", "metadata") for r in _RESULTS},
+            cache={(c, r): 5 * times for c in ("verdicts", "metadata") for r in _RESULTS},
             drift={"discriminator": times},
         ),
     )

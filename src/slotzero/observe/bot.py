@@ -74,7 +74,7 @@ class BotState(Struct, frozen=True, kw_only=True):
     """What the engine's report does not hold and the metrics show. Totals count from the process's start.
 
     Attributes:
-        cache: Look-ups by cache and result ("hit", "miss").
+        cache: Look-ups by cache and result, beside those of accounts.
         drift: Signs of drift by kind, beside those the detector's drops tell.
     """
 
@@ -209,6 +209,7 @@ class BotFeed:
     def _show_trading(self, report: EngineReport) -> None:
         metrics, positions = self._metrics, report.positions
         metrics.in_flight.at().set(report.in_flight)
+        metrics.waiting.at().set(report.admission.waiting)
         for held in ("open", "stuck"):
             metrics.positions.at(held).set(sum(position.state == held for position in positions))
         metrics.position_value.at().set(sum(value or 0 for value in report.values.values()) / LAMPORTS_PER_SOL)
@@ -226,6 +227,9 @@ class BotFeed:
             metrics.dropped.at(reason.value).reach(number)
             if reason.value in _DRIFT:
                 metrics.drift.at(reason.value).reach(number)
+        reads = report.reads
+        metrics.cache.at("accounts", "hit").reach(reads.cached + reads.streamed)
+        metrics.cache.at("accounts", "miss").reach(reads.asked - reads.cached)
         for purpose, number in report.rpc_calls.items():
             metrics.rpc_calls.at(purpose).reach(number)
         for endpoint in report.endpoints:

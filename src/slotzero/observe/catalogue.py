@@ -95,6 +95,7 @@ class BotMetrics:
             "bot_landing_slots", "Slots from a pool's creation to our buy.", bounds=lambda _: SLOTS
         )
         self.in_flight = registry.gauge("bot_snipes_in_flight", "Snipes between their pool and their end.")
+        self.waiting = registry.gauge("bot_snipes_waiting", "Pools that wait for a place among the snipes in flight.")
         self.positions = registry.gauge("bot_positions", "Positions held.", "state")
         self.position_value = registry.gauge("bot_position_value_sol", "What the open positions would bring now.")
         self.pnl = registry.gauge("bot_realised_pnl_sol", "Balance changes of all ended positions together.")

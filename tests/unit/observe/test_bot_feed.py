@@ -120,7 +120,7 @@ def test_full_ring_drops_what_is_new_and_says_so() -> None:
 def test_state_of_the_engine_is_shown() -> None:
     watched = Watched()
     watched.feed.show(
-        engine_report(unknown_open=2), BotState(cache={("accounts", "hit"): 7}, drift={"discriminator": 3})
+        engine_report(unknown_open=2), BotState(cache={("verdicts", "hit"): 7}, drift={"discriminator": 3})
     )
     assert watched.value("bot_wallet_balance_sol") == 9.5
     assert watched.value("bot_position_value_sol") == 0.04
@@ -129,7 +129,9 @@ def test_state_of_the_engine_is_shown() -> None:
     assert watched.value("bot_drift_total", kind="malformed_event") == 2
     assert watched.value("bot_drift_total", kind="discriminator") == 3
     assert watched.value("bot_endpoint_latency_seconds", endpoint="main") == 0.0025
-    assert watched.value("bot_cache_lookups_total", cache="accounts", result="hit") == 7
+    assert watched.value("bot_cache_lookups_total", cache="verdicts", result="hit") == 7
+    assert watched.value("bot_cache_lookups_total", cache="accounts", result="hit") == 37
+    assert watched.value("bot_cache_lookups_total", cache="accounts", result="miss") == 3
     assert watched.value("process_resident_memory_bytes") > 10e6
 
 

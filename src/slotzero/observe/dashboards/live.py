@@ -179,6 +179,7 @@ def _trading() -> _Panels:
             [
                 Query(expr=f"sum by (state) (bot_positions{{{_PLACE}}})", legend="{{state}}"),
                 Query(expr=f"sum by (instance) (bot_snipes_in_flight{{{_PLACE}}})", legend="in flight {{instance}}"),
+                Query(expr=f"sum by (instance) (bot_snipes_waiting{{{_PLACE}}})", legend="waiting {{instance}}"),
             ],
         ),
         graph(
