@@ -8,17 +8,23 @@ on the drain.
     python benchmarks/bench_instrumentation.py
 """
 
+import asyncio
 import gc
+import subprocess
 import sys
 from collections.abc import Callable
 from functools import partial
 
-from environment import print_environment
-from slotzero.clock import SystemClock, elapsed_ns, mono_ns
+import uvloop
+
+from environment import print_environment, print_row
+from slotzero.clock import SystemClock, add_ms, elapsed_ns, mono_ns
 from slotzero.hook import Hook, PoolJudged, PoolSeen, SnipeDecided, StageTimed, ignore
 from slotzero.observe.bot import BotFeed, Ring
+from slotzero.observe.exporter import MetricsServer
 from slotzero.observe.lab import LabFeed
 from slotzero.observe.metrics import Registry
+from slotzero.perf.stats import nearest_rank
 from slotzero.perf.types import Component
 from slotzero.trace import Stamp, Trace
 from slotzero.units import DurationNs
@@ -42,6 +48,7 @@ def main() -> None:
     print(f"  one event, made and put                               {event - nothing:8.0f} ns")
     drained()
     scraped()
+    loop_delays()
     sys.stdout.flush()
 
 
@@ -121,6 +128,39 @@ def scraped() -> None:
         )
     client = clients_registry(lab)
     print(f"  prometheus-client, the lab's histograms alone         {fastest(client):8.3f} ms")
+
+
+def loop_delays(seconds: int = 4, turns: int = 3) -> None:
+    """Print how late a loop of 1 ms ticks is, left alone and while it is scraped four times a second, in turns."""
+    registry, _ = full_bot()
+    late: dict[str, list[int]] = {"alone": [], "scraped": []}
+    with MetricsServer(registry) as server, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        for _ in range(turns):
+            late["alone"] += runner.run(ticks(seconds))
+            # The scraper is a process of its own, as Prometheus is: only the answering is the bot's work.
+            script = (
+                "import sys, time, urllib.request\n"
+                "while True:\n"
+                "    urllib.request.urlopen(sys.argv[1]).read(); time.sleep(0.25)\n"
+            )
+            with subprocess.Popen([sys.executable, "-c", script, server.url]) as scraper:  # noqa: S603 the lines above
+                late["scraped"] += runner.run(ticks(seconds))
+                scraper.terminate()
+    for name, samples in late.items():
+        print_row(f"loop of 1 ms ticks, {name}", samples, unit_ns=1_000_000, unit="ms")
+    p99 = {name: nearest_rank(sorted(samples), 99) / 1e6 for name, samples in late.items()}
+    print(f"  p99 moved by being scraped                            {p99['scraped'] - p99['alone']:8.3f} ms  (limit 1)")
+
+
+async def ticks(seconds: int) -> list[int]:
+    """Return how late each tick of a millisecond was."""
+    clock = SystemClock()
+    found: list[int] = []
+    for _ in range(seconds * 1_000):
+        due = add_ms(clock.mono_ns(), 1)
+        await clock.sleep_until(due)
+        found.append(elapsed_ns(due, clock.mono_ns()))
+    return found
 
 
 def fastest(call: Callable[[], object], times: int = 100) -> float:

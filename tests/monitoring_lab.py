@@ -104,6 +104,8 @@ def running_prometheus(config: Path, data: Path, *, port: int | None = None) -> 
         f"--storage.tsdb.path={data}",
         "--storage.tsdb.retention.time=30d",
         f"--web.listen-address=127.0.0.1:{port}",
+        # An alert that fires before Alertmanager is found is sent again after this; the default is a minute.
+        "--rules.alert.resend-delay=1s",
         "--log.level=warn",
     ]
     with _running(command, f"http://127.0.0.1:{port}", config.parent, "prometheus") as api:

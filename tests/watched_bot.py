@@ -6,6 +6,7 @@ python watched_bot.py
 import asyncio
 import sys
 import tempfile
+from collections import Counter
 from pathlib import Path
 
 import msgspec
@@ -18,7 +19,7 @@ from slotzero.hook import SnipeDecided, StageTimed
 from slotzero.observe.bot import BotFeed
 from slotzero.observe.exporter import MetricsServer
 from slotzero.observe.metrics import Registry
-from slotzero.trace import Trace
+from slotzero.trace import Component, Trace
 from slotzero.workloads.localnet_run import snipe_on_localnet
 from slotzero.workloads.targets import TARGETS
 
@@ -30,6 +31,7 @@ class Watched:
         self.feed = feed
         self.engine: Engine | None = None
         self._spans = self._bought = self._rejected = 0
+        self._timed: Counter[Component] = Counter()
 
     def on_engine(self, engine: Engine) -> None:
         self.engine = engine
@@ -41,6 +43,10 @@ class Watched:
         for span in report.spans[self._spans :]:
             self.feed.hook(StageTimed(component=span.component, total_ns=span.total_ns, own_ns=span.own_ns))
         self._spans = len(report.spans)
+        for component, durations in report.timings.items():
+            for took in durations[self._timed[component] :]:
+                self.feed.hook(StageTimed(component=component, total_ns=took, own_ns=took))
+            self._timed[component] = len(durations)
         for _ in range(report.bought - self._bought):
             self.feed.hook(SnipeDecided(id="", outcome="bought", reason="", trace=Trace()))
         for _ in range(sum(report.rejected.values()) - self._rejected):
