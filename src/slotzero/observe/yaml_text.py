@@ -61,4 +61,10 @@ def _scalar(value: Yaml, indent: str) -> str:
         return value
     if value.isprintable() and '"' in value:
         return "'" + value.replace("'", "''") + "'"
-    return json.dumps(value, ensure_ascii=False)
+    return '"' + "".join(map(_quoted, value)) + '"'
+
+
+def _quoted(character: str) -> str:
+    if character in {'"', "\\"}:
+        return f"\\{character}"
+    return character if character.isprintable() else f"\\U{ord(character):08x}"  # U+2028 would end the line
