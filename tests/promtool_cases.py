@@ -245,7 +245,7 @@ def _watch_cases() -> list[Case]:
     drift = f'bot_drift_total{{{JOB}, kind="malformed_event"}}'
     run = f'benchmark_last_run_timestamp_seconds{{{JOB}, component="EXECUTION"}}'
     stale = {"job": "slotzero", "component": "EXECUTION"}
-    days = 2 * 24 * 12  # in steps of 5 minutes, as this alert is tested
+    days = 2 * 24 * 6  # in steps of 10 minutes, as this alert is tested
     return [
         Case("a scrape fails", "SlotzeroDown", {up: _flat(10, 0)}, (3, 10), (0.5,), job),
         Case("scrapes succeed", "SlotzeroDown", {up: _flat(10, 1)}, silent_at=(3, 10), kind="just below"),
@@ -358,23 +358,23 @@ def _watch_cases() -> list[Case]:
             "no run for two days",
             "SlotzeroBenchmarkStale",
             {run: f"0x{days + 12}"},
-            (5 * days + 30,),
-            (5 * days - 10,),
+            (10 * days + 30,),
+            (10 * days - 10,),
             stale,
         ),
         Case(
             "a run within two days",
             "SlotzeroBenchmarkStale",
             {run: f"0x{days}"},
-            silent_at=(5 * days,),
+            silent_at=(10 * days,),
             kind="just below",
         ),
         Case(
             "a run at last",
             "SlotzeroBenchmarkStale",
-            {run: f"0x{days + 6} {(days + 6) * 300}x6"},
-            (5 * days + 25,),
-            (5 * days + 50,),
+            {run: f"0x{days + 3} {(days + 3) * 600}x6"},
+            (10 * days + 20,),
+            (10 * days + 50,),
             stale,
             kind="resolves",
         ),
@@ -483,7 +483,7 @@ def documents(alerts: str, slo: str) -> dict[str, dict[str, Any]]:
     slow = {"SlotzeroBenchmarkStale"}
     found = {
         "alerts": _document(alerts, STEP_S, [case for case in cases if case.alert not in budgets | slow]),
-        "stale": _document(alerts, 300, [case for case in cases if case.alert in slow]),
+        "stale": _document(alerts, 600, [case for case in cases if case.alert in slow]),
     }
     for pair in PAIRS:
         of_pair = [case for case in BURNS if case.labels["long_window"] == pair.long]
