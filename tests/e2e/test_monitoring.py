@@ -147,6 +147,7 @@ def test_each_of_the_seven_alerts_arrives_in_alertmanager_from_data_that_warrant
         assert any(digit.isdigit() for digit in alert["annotations"]["summary"])
         assert "{{" not in alert["annotations"]["summary"]
         assert "error" not in alert["annotations"]["summary"].lower(), "a template that failed says so in its text"
+        assert alert["annotations"]["dashboard_url"] == "http://127.0.0.1:3000/d/slotzero-performance"
         assert alert["annotations"]["runbook_url"] == f"docs/runbooks/{name}.md"
     assert "SlotzeroDown" not in found
 

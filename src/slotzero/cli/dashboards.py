@@ -26,11 +26,15 @@ def export(
     docs: Annotated[
         str, typer.Option(metavar="BASE", help="Where the documentation is, for the alerts' links to their runbooks.")
     ] = "docs",
+    grafana: Annotated[
+        str, typer.Option(metavar="URL", help="Where Grafana is, for the alerts' links to their dashboard.")
+    ] = "http://127.0.0.1:3000",
 ) -> None:
     """Write both dashboards, provisioning, scrape configuration, alert rules and an Alertmanager example."""
     # Here, so that `slotzero --help` loads none of it.
     from slotzero.observe.dashboards.files import export as write  # noqa: PLC0415
     from slotzero.observe.dashboards.files import exported  # noqa: PLC0415
+    from slotzero.observe.rules import Links  # noqa: PLC0415
     from slotzero.perf.result_file import read_result_file  # noqa: PLC0415
     from slotzero.perf.types import BenchmarkResult  # noqa: PLC0415
 
@@ -42,7 +46,7 @@ def export(
     ]
     if thresholds_from and not measured:
         raise UsageError("no benchmark of these files has a result to take limits from; measure with `slotzero bench`")
-    files = exported(docs=docs, measured=measured)
+    files = exported(links=Links(docs=docs, grafana=grafana), measured=measured)
     write(folder, files)
     for name in files:
         typer.echo(str(folder / name))

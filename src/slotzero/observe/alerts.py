@@ -234,6 +234,7 @@ def _limit_alert(limit: Limit) -> Alert:
             "{{ $labels.component }}, {{ $labels.source }} {{ $labels.instance }})"
         ),
         description=limit.description,
+        dashboard='{{ if eq $labels.source "lab" }}performance{{ else }}live{{ end }}',
     )
 
 
@@ -302,6 +303,7 @@ def _watch() -> tuple[Alert, ...]:
             keep_s=0,
             summary="{{ $labels.component }} was last measured {{ $value | humanizeDuration }} ago",
             description="The daily benchmark does not run or is not scraped, so a slowdown would go unseen.",
+            dashboard="performance",
         ),
         Alert(
             name="SlotzeroWatchdog",

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from slotzero.observe.yaml_text import Yaml, as_yaml
 
-__all__ = ["Alert", "Group", "Record", "Rule", "Severity", "rule_file"]
+__all__ = ["Alert", "Group", "Links", "Record", "Rule", "Severity", "rule_file"]
 
 Severity = Literal["critical", "warning", "none"]
 
@@ -29,6 +29,7 @@ class Alert(Struct, frozen=True, kw_only=True):
         keep_s: How long it goes on firing after that, against flapping.
         summary: One line with the value.
         description: What it means and what to look at first.
+        dashboard: Which of our dashboards shows it; may be a template of Prometheus.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Alert(Struct, frozen=True, kw_only=True):
     summary: str
     description: str
     labels: dict[str, str] = {}
+    dashboard: str = "live"
 
 
 Rule: TypeAlias = Record | Alert
@@ -51,25 +53,37 @@ class Group(Struct, frozen=True, kw_only=True):
     rules: tuple[Rule, ...]
 
 
-def rule_file(groups: Sequence[Group], *, docs: str, comment: str, for_s: int | None = None) -> str:
+class Links(Struct, frozen=True, kw_only=True):
+    """Where an alert's links lead.
+
+    Attributes:
+        docs: Where the documentation is: a folder or an address; runbooks are beneath it.
+        grafana: Where Grafana is.
+    """
+
+    docs: str = "docs"
+    grafana: str = "http://127.0.0.1:3000"
+
+
+def rule_file(groups: Sequence[Group], *, links: Links, comment: str, for_s: int | None = None) -> str:
     """Return the text of a rule file.
 
     Args:
         groups: What it holds.
-        docs: Where the documentation is: a folder or an address; runbooks are beneath it.
+        links: Where the alerts' links lead.
         comment: Stands above everything.
         for_s: Takes the place of every alert's own waiting and keeping, for a rehearsal; None = as they are.
     """
     document: dict[str, Yaml] = {
         "groups": [
-            {"name": group.name, "rules": [_rule(rule, docs=docs, for_s=for_s) for rule in group.rules]}
+            {"name": group.name, "rules": [_rule(rule, links=links, for_s=for_s) for rule in group.rules]}
             for group in groups
         ]
     }
     return as_yaml(document, comment=comment)
 
 
-def _rule(rule: Rule, *, docs: str, for_s: int | None) -> dict[str, Yaml]:
+def _rule(rule: Rule, *, links: Links, for_s: int | None) -> dict[str, Yaml]:
     if isinstance(rule, Record):
         return {"record": rule.name, "expr": rule.expr, **({"labels": rule.labels} if rule.labels else {})}
     waits, keeps = (rule.for_s, rule.keep_s) if for_s is None else (for_s, for_s)
@@ -84,7 +98,8 @@ def _rule(rule: Rule, *, docs: str, for_s: int | None) -> dict[str, Yaml]:
         "annotations": {
             "summary": rule.summary,
             "description": rule.description,
-            "runbook_url": f"{docs.rstrip('/')}/runbooks/{rule.name}.md",
+            "runbook_url": f"{links.docs.rstrip('/')}/runbooks/{rule.name}.md",
+            "dashboard_url": f"{links.grafana.rstrip('/')}/d/slotzero-{rule.dashboard}",
         },
     }
 

@@ -12,7 +12,8 @@ from monitoring_lab import needs_service
 from observe_lab import benchmark
 from promtool_cases import all_cases, documents, names
 from slotzero.observe.alerts import alert_groups, measured_groups, measured_limit
-from slotzero.observe.rules import Alert, Group, rule_file
+from slotzero.observe.dashboards.files import DASHBOARDS
+from slotzero.observe.rules import Alert, Group, Links, rule_file
 from slotzero.observe.slo import PAIRS, SLOS, admissible, slo_groups
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -33,7 +34,7 @@ def alerts(groups: tuple[Group, ...] = (*alert_groups(), *slo_groups())) -> list
 
 
 def text_of(groups: tuple[Group, ...], *, for_s: int | None = None) -> str:
-    return rule_file(groups, docs="docs", comment="made by a test", for_s=for_s)
+    return rule_file(groups, links=Links(), comment="made by a test", for_s=for_s)
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +71,14 @@ def test_alert_has_a_runbook_that_says_what_it_means_and_what_to_do(name: str) -
     for heading in ("## What it means", "## Look first", "## What to do", "## When it is wrong"):
         assert heading in page, heading
     assert f"runbooks/{name}.md" in text_of((*alert_groups(), *slo_groups()))
+
+
+def test_links_lead_where_they_are_told_to() -> None:
+    links = Links(docs="https://example.org/d/", grafana="https://grafana.example.org/")
+    text = rule_file(alert_groups(), links=links, comment="")
+    assert "https://example.org/d/runbooks/SlotzeroDown.md" in text
+    assert "https://grafana.example.org/d/slotzero-live" in text
+    assert {"slotzero-live", "slotzero-performance"} == {f"slotzero-{name}" for name in DASHBOARDS}
 
 
 def test_no_runbook_is_of_an_alert_that_does_not_exist() -> None:

@@ -6,18 +6,18 @@ from typing import Final
 
 from slotzero.errors import UsageError
 from slotzero.observe.alerts import JOB, alert_groups, measured_groups
-from slotzero.observe.rules import rule_file
+from slotzero.observe.rules import Links, rule_file
 from slotzero.observe.slo import slo_groups
 from slotzero.observe.yaml_text import Yaml, as_yaml
 from slotzero.perf.types import BenchmarkResult
 
-__all__ = ["DASHBOARDS", "DEFAULT_DOCS", "dashboard_path", "export", "exported"]
+__all__ = ["DASHBOARDS", "dashboard_path", "export", "exported"]
 
 DASHBOARDS: Final = ("performance", "live")
-DEFAULT_DOCS: Final = "docs"
 _HERE: Final = Path(__file__).parent
 _METRICS: Final = "127.0.0.1:9464"
 _SCRAPE: Final = "15s"
+_LINKS: Final = Links()
 
 
 def dashboard_path(name: str) -> Path:
@@ -26,12 +26,12 @@ def dashboard_path(name: str) -> Path:
 
 
 def exported(
-    *, docs: str = DEFAULT_DOCS, measured: Sequence[BenchmarkResult] = (), for_s: int | None = None
+    *, links: Links = _LINKS, measured: Sequence[BenchmarkResult] = (), for_s: int | None = None
 ) -> dict[str, str]:
     """Return the text of every file by its path beneath the folder. *Does I/O* (reads the packaged dashboards).
 
     Args:
-        docs: Where the documentation is, for the links of the alerts.
+        links: Where the alerts' links lead.
         measured: Results to derive further limits from.
         for_s: Takes the place of every alert's own waiting, for a rehearsal.
     """
@@ -42,19 +42,19 @@ def exported(
         "prometheus/prometheus.yml": _prometheus(has_measured=bool(measured)),
         "prometheus/alerts.yml": rule_file(
             alert_groups(),
-            docs=docs,
+            links=links,
             for_s=for_s,
             comment="Seven alerts on required limits, and the watch beside them.",
         ),
         "prometheus/slo.yml": rule_file(
-            slo_groups(), docs=docs, for_s=for_s, comment="Error budgets of the running bot and how fast they burn."
+            slo_groups(), links=links, for_s=for_s, comment="Error budgets of the running bot and how fast they burn."
         ),
         "alertmanager/alertmanager.yml": _alertmanager(),
     }
     if measured:
         files["prometheus/measured.yml"] = rule_file(
             measured_groups(measured),
-            docs=docs,
+            links=links,
             for_s=for_s,
             comment="Limits from measured results: half above what p95 could have been, on the next bucket bound.",
         )
