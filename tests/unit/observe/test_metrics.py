@@ -1,6 +1,7 @@
 """The registry's text says what prometheus-client's parser reads, in both formats; the ten names are as promised."""
 
 import math
+import subprocess
 import threading
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
+from monitoring_lab import needs_service
 from observe_lab import TARGETS, benchmark, busy_bot, busy_lab, finished
 from slotzero.clock import TestClock
 from slotzero.observe.lab import LabFeed
@@ -176,3 +178,16 @@ def test_benchmark_of_ones_own_callable_is_shown_by_its_name() -> None:
     feed = LabFeed(registry, targets=TARGETS, clock=TestClock())
     feed.on_benchmark(finished(benchmark("my decoder", [0.02] * 50)))
     assert samples(registry.render())["benchmark_duration_ms_count", (("component", "my decoder"),)] == 50
+
+
+@pytest.mark.parametrize("fill", [busy_lab, busy_bot])
+def test_promtool_dislikes_exactly_the_three_promised_names(fill: Any) -> None:
+    needs_service("promtool")
+    registry = Registry()
+    fill(registry)
+    text = registry.render()
+    done = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, check=False)
+    disliked = {line.split(" ", 1)[0] for line in (done.stdout + done.stderr).decode().splitlines() if line}
+    promised = {"benchmark_duration_ms", "benchmark_memory_mb", "load_test_duration_ms"}
+    ours = {"benchmark_target_ms"}
+    assert disliked == (promised | ours if fill is busy_lab else set())
