@@ -259,7 +259,7 @@ class PaperNode:
         """What the wallet holds, by mint; `record` keeps it."""
         self.frozen: set[str] = set()
         """Mints whose tokens it cannot move."""
-        self.answers: dict[str, object] = {}
+        self.answers: dict[str, object] = {"getRecentPrioritizationFees": []}
         """What a method answers instead of what the node knows."""
         self.ignored: set[str] = set()
         """Subscriptions that are never answered."""
@@ -297,8 +297,6 @@ class PaperNode:
                 return 1_000 * (128 + params[0])
             case "getMultipleAccounts":
                 return {"context": context, "value": [self._account(name) for name in params[0]]}
-            case "getRecentPrioritizationFees":
-                return []
             case "getTokenAccountsByOwner":
                 wanted = [mint for mint in self.tokens if params[1] in ({"mint": mint}, _OF_TOKEN_2022)]
                 return {"context": context, "value": [self._token_account(mint) for mint in wanted]}
