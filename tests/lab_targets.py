@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -9,6 +10,7 @@ from collections.abc import AsyncIterator
 from slotzero.perf.workload import Workload, workload
 
 NUMBER = 7
+CALLS: list[None] = []
 
 
 def quick() -> None:
@@ -44,6 +46,19 @@ def unawaited() -> object:
 async def waiting() -> None:
     """Wait a little."""
     await asyncio.sleep(0.002)
+
+
+def curious() -> None:
+    """Read what is on stdin, as does a child; both find nothing, not the lab's own lines."""
+    assert os.read(0, 100) == b""
+    assert subprocess.run(["/bin/cat"], capture_output=True, check=True).stdout == b""
+
+
+async def hangs_once() -> None:
+    """Hang at the second call."""
+    CALLS.append(None)
+    if len(CALLS) == 2:
+        await asyncio.sleep(60)
 
 
 @workload

@@ -46,8 +46,13 @@ class _Parent:
     interpreter, which wants to close it at the end, gives up after a second with a fatal error.
     """
 
-    def __init__(self, out: int) -> None:
-        self._out = out
+    def __init__(self) -> None:
+        # Descriptors of our own: what the measured code or a child of its prints or reads must not come between.
+        self._in, self._out = os.dup(0), os.dup(1)
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(nothing, 0)
+        os.close(nothing)
+        os.dup2(2, 1)
         self._read = bytearray()
         self._lock = threading.Lock()
         self._next_at = 0
@@ -67,7 +72,7 @@ class _Parent:
     def line(self) -> bytes:
         """Return the next line, empty when there will be none."""
         while b"\n" not in self._read:
-            more = os.read(0, 65_536)
+            more = os.read(self._in, 65_536)
             if not more:
                 return b""
             self._read += more
@@ -99,9 +104,7 @@ def main() -> None:
         sys.stderr.write("this is the worker of an isolated benchmark, started by slotzero.perf itself\n")
         sys.exit(_WRONG_USE)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # What the measured code prints must not come between our lines.
-    parent = _Parent(os.dup(1))
-    os.dup2(2, 1)
+    parent = _Parent()
     request = msgspec.json.decode(parent.line(), type=WorkerRequest)
     sys.path[:] = request.path
     with asyncio.Runner(loop_factory=_loop_factory(sys.argv[1])) as runner:

@@ -636,6 +636,24 @@ async def test_a_result_says_where_it_was_measured_and_how_quiet_it_was() -> Non
     assert any("close to what reading the clock takes" in note for note in found.notes)
 
 
+async def test_resources_come_with_the_result_and_the_heap_on_request() -> None:
+    kept: list[object] = []
+
+    async def sample() -> None:
+        kept.append(bytearray(100_000))
+        await asyncio.sleep(0.002)
+
+    found = await result_of(sample, samples=60, collect_resources=True, resource_sample_interval_ms=5, trace_heap=True)
+    used = found.resources
+    assert used is not None
+    assert used.python_heap_mb is not None
+    assert used.python_heap_mb >= 6
+    assert used.loop_delay is not None
+    assert used.sampler.ticks > 0
+    assert "the Python heap was traced, which multiplies times" in found.notes
+    assert (await result_of(Calls())).resources is None
+
+
 @pytest.mark.parametrize(
     "wrong",
     [{"samples": 0}, {"warmup": -1}, {"timeout_ms": 0}, {"samples": 2.5}, {"samples": True}, {"name": ""}],

@@ -44,6 +44,20 @@ async def test_what_the_measured_code_prints_disturbs_nothing() -> None:
     assert found.throughput.total_ops == 20
 
 
+async def test_what_the_measured_code_reads_is_not_ours() -> None:
+    found = await isolated("lab_targets:curious")
+    assert isinstance(found, BenchmarkResult)
+    assert found.throughput.total_ops == 20
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+async def test_hanging_samples_time_out_on_either_loop(loop: str) -> None:
+    found = await isolated("lab_targets:hangs_once", loop=loop, timeout_ms=200, samples=4, warmup=0)
+    assert isinstance(found, BenchmarkResult)
+    assert found.errors == {"timeout": 1}
+    assert found.throughput.total_ops == 3
+
+
 async def test_two_run_at_once_and_name_each_other() -> None:
     service = BenchmarkService()
     one, two = await asyncio.gather(
