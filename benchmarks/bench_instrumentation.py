@@ -31,8 +31,8 @@ from slotzero.units import DurationNs
 from slotzero.workloads.targets import TARGETS
 
 STAMPS = (Stamp.FRAME, Stamp.POOL, Stamp.FILTERED, Stamp.PLANNED, Stamp.SIGNED, Stamp.GATED, Stamp.SENT)
-BATCH = 2_000
-ROUNDS = 60
+BATCH = 100
+ROUNDS = 1_000
 
 
 def main() -> None:
