@@ -9,6 +9,7 @@ import typer
 from slotzero.cli.bench import bench
 from slotzero.cli.check import check
 from slotzero.cli.config import config_app
+from slotzero.cli.dashboards import dashboards_app
 from slotzero.cli.load import load
 from slotzero.cli.localnet import localnet
 from slotzero.cli.positions import close, panic, positions
@@ -42,6 +43,7 @@ app.command()(panic)
 app.command()(load)
 app.command()(bench)
 app.add_typer(config_app, name="config")
+app.add_typer(dashboards_app, name="dashboards")
 app.add_typer(wallet_app, name="wallet")
 
 
