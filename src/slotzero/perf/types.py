@@ -603,7 +603,11 @@ class Suggestion(Struct, frozen=True, kw_only=True):
     Attributes:
         rule: The rule that found it, as a short name.
         evidence: Figures of the result it rests on, by name.
+        subject: What it is about: a stage, a method, an endpoint, a function; empty for the whole.
+        p95_ms: p95 of the samples it was worked out on.
         impact_p95_ms: p95 as it would become, by replaying the recorded stage times; None where that does not apply.
+        impact_mb_per_h: Memory that would no longer be lost in an hour, at the rate of calls measured; likewise.
+        assumes: What the estimate takes for granted, in a sentence.
     """
 
     rule: str
@@ -611,4 +615,8 @@ class Suggestion(Struct, frozen=True, kw_only=True):
     title: str
     advice: str
     evidence: dict[str, float] = field(default_factory=dict)
+    subject: str = ""
+    p95_ms: LatencyMs | None = None
     impact_p95_ms: LatencyMs | None = None
+    impact_mb_per_h: float | None = None
+    assumes: str = ""
