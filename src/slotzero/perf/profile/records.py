@@ -74,7 +74,7 @@ def to_collapsed(profile: Profile) -> str:
 
 
 def from_collapsed(lines: Iterable[str], *, weight_ns: int) -> tuple[Stack, ...]:
-    """Return the stacks of collapsed lines, each count worth `weight_ns`. Lines without a count are left out. *Pure.*"""
+    """Return the stacks of collapsed lines, each count worth `weight_ns`; lines without a count go. *Pure.*"""
     found: dict[tuple[Frame, ...], int] = {}
     for line in lines:
         text, _, count = line.rstrip().rpartition(" ")

@@ -128,7 +128,7 @@ def slow_endpoint(evidence: Evidence) -> list[Suggestion]:
             Suggestion(
                 rule="slow-endpoint",
                 severity=severity(bettered, evidence),
-                title=f"{endpoint} answers {method} {median(slow) / median(quick):.1f} times slower than another endpoint",
+                title=f"{endpoint} takes {median(slow) / median(quick):.1f} times what another endpoint takes for {method}",
                 advice=(
                     "Send latency-critical calls to the quicker endpoint and keep this one as a reserve, or ask both "
                     "and take the first answer."

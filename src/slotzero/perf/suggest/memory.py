@@ -8,6 +8,7 @@ Assumptions: calls come at an even rate. Weaknesses: RSS moves in pages and aren
 a cache that has not come to its bound yet looks like a leak until it has.
 """
 
+import itertools
 from collections.abc import Sequence
 from statistics import median
 from typing import Final
@@ -47,10 +48,7 @@ def leak(evidence: Evidence) -> list[Suggestion]:
         what = "The interpreter holds ever more blocks: something keeps Python objects (a list, a cache, a closure). "
     else:
         what = "The number of Python objects grows less: few large buffers are kept, or memory outside of Python. "
-    if hours < _HOUR:
-        severity = Severity.CRITICAL
-    else:
-        severity = Severity.HIGH if hours < _DAY else Severity.MEDIUM
+    severity = Severity.CRITICAL if hours < _HOUR else (Severity.HIGH if hours < _DAY else Severity.MEDIUM)
     return [
         Suggestion(
             rule="leak",
@@ -82,6 +80,4 @@ def _goes_on(points: Sequence[MemoryPoint]) -> bool:
     marks = [points[place * (len(points) - 1) // _QUARTERS].rss_bytes for place in range(_QUARTERS + 1)]
     grown = (marks[-1] - marks[0]) / _MB
     least = _LEAST_QUARTER * grown / _QUARTERS * _MB
-    return grown >= _LEAST_GROWTH_MB and all(
-        later - earlier >= least for earlier, later in zip(marks[:-1], marks[1:], strict=True)
-    )
+    return grown >= _LEAST_GROWTH_MB and all(later - earlier >= least for earlier, later in itertools.pairwise(marks))

@@ -17,8 +17,10 @@ _SAMPLES_FOR_P95: Final = 72
 _ADVICE: Final = (
     (
         ("ratelimited", "rate_limit", "429"),
-        "The server turns calls away for coming too fast: set a limit below its own (`endpoints[].max_per_s`), "
-        "answer reads from a cache or a stream, or add an endpoint.",
+        (
+            "The server turns calls away for coming too fast: set a limit below its own (`endpoints[].max_per_s`), "
+            "answer reads from a cache or a stream, or add an endpoint."
+        ),
     ),
     (
         ("timeout", "timedout", "deadline"),
