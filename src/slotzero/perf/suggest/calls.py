@@ -128,7 +128,7 @@ def slow_endpoint(evidence: Evidence) -> list[Suggestion]:
             Suggestion(
                 rule="slow-endpoint",
                 severity=severity(bettered, evidence),
-                title=f"{endpoint} takes {median(slow) / median(quick):.1f} times what another endpoint takes for {method}",
+                title=f"{endpoint} takes {median(slow) / median(quick):.1f} times as long as the quickest for {method}",
                 advice=(
                     "Send latency-critical calls to the quicker endpoint and keep this one as a reserve, or ask both "
                     "and take the first answer."
