@@ -6,6 +6,7 @@ from typing import Final
 
 import typer
 
+from slotzero.cli.bench import bench
 from slotzero.cli.check import check
 from slotzero.cli.config import config_app
 from slotzero.cli.localnet import localnet
@@ -33,6 +34,7 @@ app.command()(run)
 app.command()(localnet)
 app.command()(replay)
 app.command()(check)
+app.command()(bench)
 app.add_typer(config_app, name="config")
 app.add_typer(wallet_app, name="wallet")
 

@@ -135,10 +135,14 @@ async def _measure(request: WorkerRequest, parent: _Parent) -> BenchmarkOutcome:
             return replace(outcome, notes=(*made.notes, *more, *outcome.notes))
         return outcome
 
-    if isinstance(found, WorkloadFactory):
-        async with found.open() as made:
-            return await take(made)
-    return await take(Workload(run=found))
+    if not isinstance(found, WorkloadFactory):
+        return await take(Workload(run=found))
+    try:
+        surroundings = found.open(**request.parameters)
+    except UsageError as error:
+        return _failure(options, CallableNotFound(reference=request.reference, message=str(error)))
+    async with surroundings as made:
+        return await take(made)
 
 
 def _failure(options: BenchmarkOptions, error: CallableNotFound | Stuck) -> BenchmarkFailure:
