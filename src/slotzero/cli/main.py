@@ -11,6 +11,7 @@ from slotzero.cli.check import check
 from slotzero.cli.config import config_app
 from slotzero.cli.localnet import localnet
 from slotzero.cli.replay import replay
+from slotzero.cli.report import report
 from slotzero.cli.run import run
 from slotzero.cli.wallet import wallet_app
 from slotzero.errors import SlotzeroError, UsageError
@@ -35,6 +36,7 @@ app.command()(localnet)
 app.command()(replay)
 app.command()(check)
 app.command()(bench)
+app.command()(report)
 app.add_typer(config_app, name="config")
 app.add_typer(wallet_app, name="wallet")
 

@@ -41,11 +41,13 @@ __all__ = [
     "MixedSpans",
     "NoSuccess",
     "Progress",
+    "ResourcePoint",
     "ResourceStats",
     "SampleCount",
     "SampleFailed",
     "SamplerCost",
     "Severity",
+    "StageStats",
     "Stuck",
     "SuccessRate",
     "Suggestion",
@@ -317,6 +319,14 @@ class SamplerCost(Struct, frozen=True, kw_only=True):
     cpu_percent: CpuPercent
 
 
+class ResourcePoint(Struct, frozen=True, kw_only=True):
+    """The process at one instant: since the first counted sample, and over the sampling interval that ended then."""
+
+    at_ms: float
+    rss_mb: MemoryMB
+    cpu_percent: CpuPercent
+
+
 class ResourceStats(Struct, frozen=True, kw_only=True):
     """What the measured process used between the first and the last counted sample, from the kernel's accounting.
 
@@ -330,6 +340,7 @@ class ResourceStats(Struct, frozen=True, kw_only=True):
         peak_fds: The most open file descriptors seen, or None.
         loop_delay: None for a callable that never gives the loop up (a sync one).
         source: "proc" (Linux) or "rusage" (elsewhere: the process alone).
+        timeline: Memory and CPU over time, at most 1,000 points.
     """
 
     peak_rss_mb: MemoryMB
@@ -351,6 +362,7 @@ class ResourceStats(Struct, frozen=True, kw_only=True):
     machine: MachineStats | None
     sampler: SamplerCost
     source: Literal["proc", "rusage"]
+    timeline: tuple[ResourcePoint, ...] = ()
 
 
 class Check(Struct, frozen=True, kw_only=True):
@@ -385,6 +397,25 @@ class TargetVerdict(Struct, frozen=True, kw_only=True):
     aim_margin_percent: float | None = None
 
 
+class StageStats(Struct, frozen=True, kw_only=True):
+    """One stage of a benchmark's samples, from the second look (`bench --profile`).
+
+    Attributes:
+        start_ms: When it began, from the sample's start, in the median.
+        critical_percent: Its share of what held up the samples' ends.
+        target_ms: What it should take at most, or None.
+    """
+
+    name: str
+    is_own: bool
+    count: int
+    start_ms: LatencyMs
+    p50_ms: LatencyMs
+    p95_ms: LatencyMs
+    critical_percent: float
+    target_ms: LatencyMs | None = None
+
+
 class BenchmarkResult(Struct, frozen=True, kw_only=True, tag_field="outcome", tag="measured"):
     """One finished benchmark.
 
@@ -407,6 +438,9 @@ class BenchmarkResult(Struct, frozen=True, kw_only=True, tag_field="outcome", ta
         histogram: The distribution as `Histogram.to_text` writes it.
         warmup_ns: The warm-up's durations in the order of the calls (the first 1,000).
         samples_ns: The counted durations in the order of the calls, where there are at most 10,000.
+        stages: Of the second look, where there was one, in the order in which they begin.
+        suggestions: What that look found to change, the most rewarding first.
+        files: What it has written, by kind ("flame", "speedscope", "stacks", "trace"): names beside the result file.
     """
 
     component: str | None
@@ -433,6 +467,9 @@ class BenchmarkResult(Struct, frozen=True, kw_only=True, tag_field="outcome", ta
     notes: tuple[str, ...] = ()
     warmup_ns: tuple[int, ...] = ()
     samples_ns: tuple[int, ...] | None = None
+    stages: tuple[StageStats, ...] = ()
+    suggestions: "tuple[Suggestion, ...]" = ()
+    files: dict[str, str] = {}
 
 
 class UnawaitedResult(Struct, frozen=True, kw_only=True, tag="unawaited_result"):

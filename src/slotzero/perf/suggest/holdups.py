@@ -99,7 +99,7 @@ def loop_delay(evidence: Evidence) -> list[Suggestion]:
         Suggestion(
             rule="loop-delay",
             severity=Severity.MEDIUM,
-            title=f"A ready callback waited up to {delay.max_ms:.1f} ms for the event loop",
+            title="Ready callbacks waited for the event loop",
             advice="Something on the loop runs without giving it up. Run `slotzero bench --profile` to see what it is.",
             evidence={
                 "delay_p50_ms": round(delay.p50_ms, 3),
