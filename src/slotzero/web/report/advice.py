@@ -33,11 +33,12 @@ def _item(found: Suggestion, of: str) -> str:
         for name, value in found.evidence.items()
         if not name.startswith(("p95_", "p99_"))
     )
+    advice = _CODE.sub(r"<code>\1</code>", plain(found.advice))
     subject = f'<span class="soft">{plain(of)}</span> ' if of else ""
     evidence = f'<p class="small soft">Seen: {plain(figures)}.</p>' if figures else ""
     return (
         f"<li><h4>{chip(_KIND[found.severity], found.severity.value)} {subject}{plain(found.title)}</h4>"
-        f"<p>{_CODE.sub(r'<code>\1</code>', plain(found.advice))}</p>{_gain(found)}{evidence}</li>"
+        f"<p>{advice}</p>{_gain(found)}{evidence}</li>"
     )
 
 
