@@ -54,10 +54,13 @@ class _Snipes:
                 return span
         return "no_span"
 
-    async def held(self, bought_before: int) -> None:
-        """Wait until one more coin is held. A refused one is held never, and the sample times out."""
-        while self.report.bought == bought_before:  # noqa: ASYNC110 the engine tells nobody
+    async def is_held(self, before: EngineReport) -> bool:
+        """Wait until one more coin is held, or was refused. Returns which."""
+        while (report := self.report).bought == before.bought:
+            if _ended(report) != _ended(before):
+                return False
             await asyncio.sleep(_LOOK_EVERY_S)
+        return True
 
 
 def _ended(report: EngineReport) -> int:
@@ -144,6 +147,17 @@ async def full_flow(slot_ms: str = DEFAULT_SLOTS, seed: str = DEFAULT_SEED) -> A
         yield _bought(snipes, Component.FULL_FLOW)
 
 
+async def _held_coin(snipes: _Snipes) -> Coin | None:
+    """Create a coin and wait until the engine holds it; None when it was refused."""
+    world = snipes.world
+    await world.refresh()
+    coin, before = world.coin(creator_buys=_CREATOR_BUYS), snipes.report
+    world.wire.send(coin.creation)
+    is_held = await snipes.is_held(before)
+    world.wire.answers()
+    return coin if is_held else None
+
+
 @workload
 async def exit_position(slot_ms: str = DEFAULT_SLOTS, seed: str = DEFAULT_SEED) -> AsyncIterator[Workload]:
     """From the frame of somebody's buy that fires the take-profit rule to the confirmed sell."""
@@ -154,11 +168,9 @@ async def exit_position(slot_ms: str = DEFAULT_SLOTS, seed: str = DEFAULT_SEED) 
 
         async def setup() -> None:
             nonlocal lift, ended
-            await world.refresh()
-            coin, bought = world.coin(creator_buys=_CREATOR_BUYS), snipes.report.bought
-            world.wire.send(coin.creation)
-            await snipes.held(bought)
-            world.wire.answers()
+            coin = None
+            while coin is None:  # a busy machine's check may come too late for one; the time for a setup is limited
+                coin = await _held_coin(snipes)
             await world.refresh()
             tokens = world.tokens_for(world.launch_reserves, _LIFT)
             buying = world.buying(world.accounts(world.rival, coin.mint), tokens)
