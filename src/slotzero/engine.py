@@ -28,7 +28,7 @@ from slotzero.solana.endpoints import EndpointPool, EndpointStats
 from slotzero.solana.pubsub import Connection, PubSub
 from slotzero.solana.rpc import Rpc
 from slotzero.solana.transaction import Signer
-from slotzero.trace import Span
+from slotzero.trace import Span, Trace
 from slotzero.trading.accountant import Accountant
 from slotzero.trading.context import TradingContext
 from slotzero.trading.execution import OrderDesk
@@ -62,6 +62,7 @@ class EngineReport(Struct, frozen=True, kw_only=True):
         held: Positions that still have tokens, stuck ones included.
         in_flight: Snipes between `NewPool` and their end.
         spans: What the stages of the newest snipes took.
+        traces: The stamps of the newest of them.
         revaluations: How long the newest re-valuations of a position took.
         expected_lamports: What the wallet must hold by this chain's journal, earlier runs included.
         double_buys: Mints of which more than one buy has landed.
@@ -93,6 +94,7 @@ class EngineReport(Struct, frozen=True, kw_only=True):
     unknown_open: int
     differences: tuple[Difference, ...] = ()
     endpoints: tuple[EndpointStats, ...] = ()
+    traces: tuple[Trace, ...] = ()
 
 
 class _Parts(Struct, frozen=True, kw_only=True):
@@ -361,6 +363,7 @@ class Engine:
             positions=tuple(state.positions.values()),
             values={intent: keeper.value_lamports for intent, keeper in sniper.keepers.items()},
             spans=tuple(sniper.spans),
+            traces=tuple(sniper.traces),
             revaluations=tuple(context.revaluations),
             detector=self._detector.stats,
             rpc_calls=dict(self._rpc.calls),

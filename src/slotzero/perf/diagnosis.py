@@ -13,11 +13,11 @@ its own percentiles only the shares and the relations count.
 
 import asyncio
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Final, Literal, TypeAlias
+from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -38,12 +38,10 @@ from slotzero.perf.profile.trim import trimmed
 from slotzero.perf.stages import StageTape
 from slotzero.perf.suggest import suggest
 from slotzero.perf.timing import Callable0, Check
-from slotzero.perf.types import BenchmarkFailure, BenchmarkOptions, BenchmarkResult, Suggestion
+from slotzero.perf.types import BenchmarkFailure, BenchmarkOptions, BenchmarkResult, Profiler, Suggestion
 
-__all__ = ["Diagnosis", "Profiler", "diagnose", "memory_profile", "write_profile"]
+__all__ = ["Diagnosis", "diagnose", "memory_profile", "write_profile"]
 
-Profiler: TypeAlias = Literal["auto", "py-spy", "in-process", "none"]
-"""Which sampler: "auto" is py-spy where it is permitted, and the one in this process otherwise."""
 _UNFIT: Final = re.compile(r"[^A-Za-z0-9._-]+")
 
 
@@ -72,6 +70,7 @@ async def diagnose(
     tape: StageTape | None = None,
     targets_ns: Mapping[str, int] | None = None,
     profiler: Profiler = "auto",
+    on_stuck: Callable[[int], None] | None = None,
 ) -> Diagnosis | BenchmarkFailure:
     """Warm `fn` up, then take `options.samples` of it with everything watched.
 
@@ -84,8 +83,9 @@ async def diagnose(
         tape: Where `fn` notes its stages; None for one that notes none, or returns traces.
         targets_ns: What a stage should take at most, by its name.
         profiler: Which sampler.
+        on_stuck: Called in another thread with a sample that cannot be ended.
     """
-    run = partial(measure, setup=setup, teardown=teardown, check=check)
+    run = partial(measure, setup=setup, teardown=teardown, check=check, on_stuck=on_stuck)
     if options.warmup:
         warm = replace(options, warmup=0, samples=options.warmup, collect_resources=False)
         if isinstance(failed := await run(fn, warm), BenchmarkFailure):
@@ -123,7 +123,12 @@ async def diagnose(
 
 
 async def memory_profile(
-    fn: Callable0, options: BenchmarkOptions, folder: Path, *, setup: Callable0 | None = None
+    fn: Callable0,
+    options: BenchmarkOptions,
+    folder: Path,
+    *,
+    setup: Callable0 | None = None,
+    teardown: Callable0 | None = None,
 ) -> tuple[Path, ...] | BenchmarkFailure:
     """Take samples with every allocation written down. Returns the capture and two drawings of it. *Does I/O.*
 
@@ -135,7 +140,7 @@ async def memory_profile(
     capture = folder / f"{stem}.memray"
     window = replace(options, collect_resources=False)
     with tracking_memory(capture):
-        outcome = await measure(fn, window, setup=setup)
+        outcome = await measure(fn, window, setup=setup, teardown=teardown)
     if isinstance(outcome, BenchmarkFailure):
         return outcome
     peak, kept = folder / f"{stem}.memory-peak.html", folder / f"{stem}.memory-kept.html"

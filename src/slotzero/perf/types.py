@@ -40,12 +40,14 @@ __all__ = [
     "MemoryMB",
     "MixedSpans",
     "NoSuccess",
+    "Profiler",
     "Progress",
     "ResourcePoint",
     "ResourceStats",
     "SampleCount",
     "SampleFailed",
     "SamplerCost",
+    "SecondLook",
     "Severity",
     "StageStats",
     "Stuck",
@@ -199,6 +201,29 @@ class BenchmarkOptions(Struct, frozen=True, kw_only=True):
     def title(self) -> str:
         """Return what to call the benchmark."""
         return self.name or (self.component.value if self.component else "")
+
+
+Profiler: TypeAlias = Literal["auto", "py-spy", "in-process", "none"]
+"""Which sampler: "auto" is py-spy where it is permitted, and the one in this process otherwise."""
+
+
+class SecondLook(Struct, frozen=True, kw_only=True):
+    """A second pass over a benchmark, for a profile, its stages and suggestions; its times are not published.
+
+    Attributes:
+        samples: How many it takes.
+        folder: Where its files go.
+        relative_to: What their names in the result are relative to.
+        targets_ns: What a stage should take at most, by its name.
+        wants_memory: Whether to take some more samples for a memory profile.
+    """
+
+    samples: int
+    folder: str
+    relative_to: str
+    profiler: Profiler = "auto"
+    targets_ns: dict[str, int] = {}
+    wants_memory: bool = False
 
 
 # What came out ----------------------------------------------------------------------------------------------------

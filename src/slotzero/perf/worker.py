@@ -16,6 +16,7 @@ from slotzero.clock import is_due, later, mono_ns, ms
 from slotzero.errors import UsageError
 from slotzero.perf.benchmark import measure
 from slotzero.perf.isolated import STOP, WorkerMessage, WorkerRequest
+from slotzero.perf.second_look import second_look
 from slotzero.perf.types import (
     BenchmarkFailure,
     BenchmarkOptions,
@@ -23,6 +24,7 @@ from slotzero.perf.types import (
     BenchmarkResult,
     CallableNotFound,
     Progress,
+    SecondLook,
     Stuck,
 )
 from slotzero.perf.workload import Workload, WorkloadFactory, load_reference
@@ -147,7 +149,9 @@ async def _measure(request: WorkerRequest, parent: _Parent) -> BenchmarkOutcome:
         )
         if isinstance(outcome, BenchmarkResult):
             more = made.report() if made.report is not None else ()
-            return replace(outcome, notes=(*made.notes, *more, *outcome.notes))
+            outcome = replace(outcome, notes=(*made.notes, *more, *outcome.notes))
+            if request.look is not None and not outcome.stopped:
+                return await _looked_at(request, parent, made, outcome, request.look)
         return outcome
 
     if not isinstance(found, WorkloadFactory):
@@ -158,6 +162,19 @@ async def _measure(request: WorkerRequest, parent: _Parent) -> BenchmarkOutcome:
         return _failure(options, CallableNotFound(reference=request.reference, message=str(error)))
     async with surroundings as made:
         return await take(made)
+
+
+async def _looked_at(
+    request: WorkerRequest, parent: _Parent, made: Workload, measured: BenchmarkResult, look: SecondLook
+) -> BenchmarkResult:
+    """Take the second look, in the same surroundings. A sample that cannot be ended ends the look, not the result."""
+
+    def on_stuck(sample: int) -> None:
+        note = f"the second look was given up: its sample {sample} could not be ended"
+        parent.say(WorkerMessage(outcome=replace(measured, notes=(*measured.notes, note))))
+        os._exit(_STUCK_EXIT)
+
+    return await second_look(made, request.options, measured, look, on_stuck=on_stuck)
 
 
 def _failure(options: BenchmarkOptions, error: CallableNotFound | Stuck) -> BenchmarkFailure:

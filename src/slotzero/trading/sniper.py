@@ -30,6 +30,7 @@ from slotzero.venues.records import NewPool
 __all__ = ["Refused", "Sniper"]
 
 _MAX_KEPT: Final = 10_000
+_MAX_TRACES: Final = 64
 _MAX_CHECKS: Final = 256
 """Checks in flight; beyond it a new pool is refused as "overloaded" instead of queued: old news is worth nothing."""
 
@@ -99,6 +100,8 @@ class Sniper:
         self.failed: Counter[str] = Counter()
         self.refusals: deque[Refused] = deque(maxlen=_MAX_KEPT)
         self.spans: deque[Span] = deque(maxlen=_MAX_KEPT)
+        self.traces: deque[Trace] = deque(maxlen=_MAX_TRACES)
+        """The stamps of the newest snipes that got past the filters."""
 
     # ---- from a frame to signed bytes: synchronous -----------------------------------------------------------------
 
@@ -203,6 +206,7 @@ class Sniper:
                 await self.keep(buy.event.intent, market, watch, trace)
         finally:
             self.spans.extend(trace.spans())
+            self.traces.append(trace)
 
     async def _look_only(self, market: Market, plan: BuyPlan, refusal: Refusal, trace: Trace) -> None:
         if self._settings.safety.gate == "none":

@@ -6,9 +6,11 @@ measure each other, two that wait do not. Each result names who ran beside it.
 
 import asyncio
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final, Protocol
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from slotzero.errors import UsageError
 from slotzero.localnet.endpoints import DEFAULT_SLOT_MS
@@ -23,10 +25,11 @@ from slotzero.perf.types import (
     BenchmarkResult,
     NoSuccess,
     Progress,
+    SecondLook,
 )
-from slotzero.trace import Component
+from slotzero.trace import COMPONENTS, Component
 from slotzero.workloads.components import COMPONENT_WORKLOADS
-from slotzero.workloads.targets import target_of
+from slotzero.workloads.targets import stage_targets_ns, target_of
 
 __all__ = ["BenchObserver", "BenchPlan", "components_named", "is_good", "run_benchmarks"]
 
@@ -44,6 +47,7 @@ class BenchPlan(Struct, frozen=True, kw_only=True):
         slot_ms: Of the embedded chain; 0 = a slot for each transaction, then only own times say something.
         loops: On which event loops; each component once on each.
         timeout_ms: For one sample.
+        look: The second look at each, or None.
     """
 
     components: tuple[Component, ...] = tuple(Component)
@@ -53,6 +57,7 @@ class BenchPlan(Struct, frozen=True, kw_only=True):
     seed: int = 7
     loops: tuple[LoopName, ...] = ("uvloop",)
     timeout_ms: int = 30_000
+    look: SecondLook | None = None
 
     @property
     def title(self) -> str:
@@ -158,8 +163,22 @@ async def _measured(
 
     observer.on_progress(Progress(name=component.value, phase="warmup", made=0, of=plan.warmup))
     return await service.run_isolated(
-        workload.reference, options, loop=loop, parameters=parameters, on_progress=on_progress
+        workload.reference,
+        options,
+        loop=loop,
+        parameters=parameters,
+        look=_look(plan, component, loop),
+        on_progress=on_progress,
     )
+
+
+def _look(plan: BenchPlan, component: Component, loop: LoopName) -> SecondLook | None:
+    """Return the second look at one component: files of its own where it is measured on several loops."""
+    if plan.look is None:
+        return None
+    folder = str(Path(plan.look.folder) / loop) if len(plan.loops) > 1 else plan.look.folder
+    targets = stage_targets_ns(plan.slot_ms) if component in COMPONENTS else {}
+    return replace(plan.look, folder=folder, targets_ns=targets)
 
 
 def _is_empty(outcome: BenchmarkOutcome) -> bool:

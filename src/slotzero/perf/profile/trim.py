@@ -1,5 +1,6 @@
 """Cuts the lab out of a profile: what is left is the measured callable, and what else ran meanwhile. Pure."""
 
+from itertools import dropwhile
 from typing import Final
 
 from msgspec.structs import replace
@@ -37,11 +38,14 @@ def _cut(frames: tuple[Frame, ...], title: Frame) -> tuple[Frame, ...]:
         inner = frames[wrapper + 1 :]
         is_tape = not inner or inner[-1].file.endswith(_TAPE) or inner[0].file == "contextlib.py"
         return () if is_tape else (title, *inner)
-    if not frames or any(_is_lab(frame) for frame in frames) or _is_idle(frames[-1]):
+    if not frames or _is_idle(frames[-1]):
         return ()
-    last = max((place for place, frame in enumerate(frames) if frame.file.startswith(_MACHINERY)), default=-1)
-    # A task's own stack begins under the loop's machinery; machinery alone is the loop at work.
-    return (OTHERS, *frames[last + 1 :]) if last + 1 < len(frames) else (OTHERS, Frame("the event loop"))
+    # A task's or a callback's own frames begin under the loop's; where there are none, the loop itself is at work.
+    first = next((place for place, frame in enumerate(frames) if frame.file.startswith(_MACHINERY)), 0)
+    inner = tuple(dropwhile(lambda frame: frame.file.startswith(_MACHINERY), frames[first:]))
+    if not inner:
+        return (OTHERS, Frame("the event loop"))
+    return () if _is_lab(inner[0]) else (OTHERS, *inner)
 
 
 def _is_wrapper(frame: Frame) -> bool:

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from slotzero.config import ClusterSettings, JournalSettings, Settings
 from slotzero.engine import Engine, EngineReport
 from slotzero.perf.workload import Workload, workload
-from slotzero.trace import Component, Span
+from slotzero.trace import Component, Trace
 from slotzero.units import Lamports
 from slotzero.workloads.components.world import DEFAULT_SEED, DEFAULT_SLOTS, Coin, World, open_world
 from slotzero.workloads.localnet_run import snipe_on_localnet
@@ -44,14 +44,14 @@ class _Snipes:
         """The engine's own report."""
         return self._engine.report()
 
-    async def span(self, component: Component, ended_before: int) -> Span | str:
-        """Wait until one more snipe has ended. Returns its span, or why there is none."""
+    async def trace(self, component: Component, ended_before: int) -> Trace | str:
+        """Wait until one more snipe has ended. Returns its stamps, or that it did not go through `component`."""
         while _ended(self.report) == ended_before:  # noqa: ASYNC110 the engine tells nobody
             await asyncio.sleep(_LOOK_EVERY_S)
         report = self.report
-        for span in reversed(report.spans):
-            if span.component is component:
-                return span
+        for trace in reversed(report.traces):
+            if trace.span(component) is not None:
+                return trace
         return "no_span"
 
     async def is_held(self, before: EngineReport) -> bool:
@@ -115,10 +115,10 @@ def _bought(snipes: _Snipes, component: Component) -> Workload:
         ended = _ended(snipes.report)
         await world.random_phase()
 
-    async def run() -> Span | str:
+    async def run() -> Trace | str:
         before = _reasons(snipes.report)
         world.wire.send(coins[0].creation)
-        found = await snipes.span(component, ended)
+        found = await snipes.trace(component, ended)
         return _why(before, snipes.report) or found
 
     return Workload(run=run, setup=setup, teardown=world.wire.answers, check=_kind)
@@ -177,8 +177,8 @@ async def exit_position(slot_ms: str = DEFAULT_SLOTS, seed: str = DEFAULT_SEED) 
             lift, ended = world.signed(buying, world.rival), _ended(snipes.report)
             await world.random_phase()
 
-        async def run() -> Span | str:
+        async def run() -> Trace | str:
             world.wire.send(lift)
-            return await snipes.span(Component.EXIT, ended)
+            return await snipes.trace(Component.EXIT, ended)
 
         yield Workload(run=run, setup=setup, teardown=world.wire.answers, check=_kind)
