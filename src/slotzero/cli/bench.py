@@ -16,7 +16,7 @@ __all__ = ["bench"]
 
 _MISSED: Final = 1
 _INTERRUPTED: Final = 130
-_MOST_LOOKED_AT: Final = 500
+_MOST_LOOKED_AT: Final = 200
 """Samples of a second look: enough for a p95 and a flame graph."""
 
 

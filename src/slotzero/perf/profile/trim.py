@@ -13,6 +13,20 @@ OTHERS: Final = Frame("other tasks and threads")
 """Stands above stacks that the measured callable is not on."""
 _LAB: Final = "slotzero/perf/"
 _TAPE: Final = (f"{_LAB}evidence_watch.py", f"{_LAB}stages.py")
+_HARNESS: Final = frozenset(
+    f"{name}.py"
+    for name in (
+        "benchmark",
+        "diagnosis",
+        "environment",
+        "evidence_watch",
+        "resources",
+        "sampler",
+        "timing",
+        "watchdog",
+    )
+)
+"""Who measures: anything of theirs that is not the measured callable is the lab's own work."""
 _WRAPPERS: Final = frozenset({"awaited", "called"})
 """Functions of `evidence_watch` that call the measured callable; `stages` is what they note a sample with."""
 _IDLE: Final = frozenset({"select", "poll", "_worker", "wait"})
@@ -45,15 +59,15 @@ def _cut(frames: tuple[Frame, ...], title: Frame) -> tuple[Frame, ...]:
     inner = tuple(dropwhile(lambda frame: frame.file.startswith(_MACHINERY), frames[first:]))
     if not inner:
         return (OTHERS, Frame("the event loop"))
-    return () if _is_lab(inner[0]) else (OTHERS, *inner)
+    return () if any(_is_harness(frame) for frame in inner) else (OTHERS, *inner)
 
 
 def _is_wrapper(frame: Frame) -> bool:
     return frame.file.endswith(f"{_LAB}evidence_watch.py") and frame.function.rpartition(".")[2] in _WRAPPERS
 
 
-def _is_lab(frame: Frame) -> bool:
-    return _LAB in frame.file
+def _is_harness(frame: Frame) -> bool:
+    return _LAB in frame.file and frame.file.rpartition("/")[2] in _HARNESS
 
 
 def _is_idle(frame: Frame) -> bool:

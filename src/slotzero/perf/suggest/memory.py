@@ -54,8 +54,10 @@ def leak(evidence: Evidence) -> list[Suggestion]:
             rule="leak",
             severity=severity,
             title=f"Memory grows by {rate:,.0f} MB in an hour at this rate of calls",
-            advice=what
-            + "Give the container that holds them a bound; `--memory` writes a memory profile that names it.",
+            advice=(
+                f"{what}Give the container that holds them a bound; `slotzero bench --profile --memory` names it. What "
+                "is still filling up to its bound looks the same: a longer run tells."
+            ),
             evidence={
                 "mb_per_h": round(rate, 3),
                 "kb_per_call": round(per_call, 3),

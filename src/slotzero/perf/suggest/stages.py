@@ -65,7 +65,11 @@ def hot_function(evidence: Evidence) -> list[Suggestion]:
     profile = evidence.profile
     if profile is None or profile.taken < _FEWEST_STACKS or not evidence.samples or not profile.total_ns:
         return []
-    frame, weight = own_weights(profile)[0]
+    # Frames without a file stand for what has no function of its own: the event loop, for one.
+    named = [(frame, weight) for frame, weight in own_weights(profile) if frame.file]
+    if not named:
+        return []
+    frame, weight = named[0]
     share = weight / profile.total_ns
     if share < _HOT_SHARE:
         return []
