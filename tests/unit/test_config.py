@@ -24,6 +24,9 @@ def problem(text: str) -> str:
     return only
 
 
+LOCALNET_KEYS = "slot_ms, launches_per_s, seed, trap_percent, rivals_per_coin"
+
+
 def test_defaults_are_the_documented_ones() -> None:
     assert config.as_document(Settings()) == {
         "cluster": {
@@ -196,8 +199,7 @@ def test_wrong_value_is_refused_with_what_was_expected_and_what_it_was(text: str
         ("[trade]\nbuy_lamport = 5", 'trade.buy_lamport: unknown key, did you mean "buy_lamports"?'),
         ("[trade]\nBuy-Lamports = 5", 'trade.Buy-Lamports: unknown key, did you mean "buy_lamports"?'),
         ("[trade]\nstop_loss_bps = 5", 'trade.stop_loss_bps: unknown key, did you mean "exits.stop_loss_bps"?'),
-        ("[fees]\nzzz = 5", "fees.zzz: unknown key, known here: unit_price_microlamports_per_cu, buy_unit_limit, "
-         "sell_unit_limit"),
+        ("[localnet]\nzzz = 5", "localnet.zzz: unknown key, known here: " + LOCALNET_KEYS),
         ('"\\u001b[31m\\n" = 5', '"\\u001b[31m\\n": unknown section, known here: ' + SECTIONS),
     ],
 )  # fmt: skip
