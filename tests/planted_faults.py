@@ -18,13 +18,13 @@ from msgspec import Struct
 from slotzero.perf.benchmark import BenchmarkService
 from slotzero.perf.evidence_watch import EvidenceWatch
 from slotzero.perf.stages import StageTape
+from slotzero.perf.stats import nearest_rank
 from slotzero.perf.suggest import suggest
 from slotzero.perf.types import BenchmarkOptions, BenchmarkResult, Suggestion
 
 __all__ = ["FAULTS", "Judged", "judge"]
 
 Measured = Callable[[], Awaitable[None]]
-_MB: Final = 1e6
 _S_PER_H: Final = 3_600
 
 
@@ -52,6 +52,7 @@ class Case(Struct, frozen=True, kw_only=True):
     fixed: Measured
     tape: StageTape
     samples: int
+    turns: int = 4
 
 
 @asynccontextmanager
@@ -67,7 +68,7 @@ async def _leak() -> AsyncIterator[Case]:
         _ = b"x" * size
         await asyncio.sleep(0.001)
 
-    yield Case(rule="leak", broken=broken, fixed=fixed, tape=StageTape(), samples=700)
+    yield Case(rule="leak", broken=broken, fixed=fixed, tape=StageTape(), samples=700, turns=1)
 
 
 @asynccontextmanager
@@ -127,7 +128,7 @@ class _Cache:
 @asynccontextmanager
 async def _cold_cache() -> AsyncIterator[Case]:
     tape = StageTape()
-    async with _server(each_ms=4) as base, _server(each_ms=2) as other, aiohttp.ClientSession() as session:
+    async with _server(each_ms=24) as base, _server(each_ms=2) as other, aiohttp.ClientSession() as session:
 
         async def ask(key: str) -> bytes:
             with tape.call("getAccountInfo", endpoint="node"):
@@ -149,14 +150,14 @@ async def _cold_cache() -> AsyncIterator[Case]:
         async def fixed() -> None:
             await look_up(large)
 
-        yield Case(rule="cold-cache", broken=broken, fixed=fixed, tape=tape, samples=200)
+        yield Case(rule="cold-cache", broken=broken, fixed=fixed, tape=tape, samples=120)
 
 
 @asynccontextmanager
 async def _n_plus_one() -> AsyncIterator[Case]:
     tape = StageTape()
     keys = [f"account{number}" for number in range(8)]
-    async with _server(each_ms=3) as base, aiohttp.ClientSession() as session:
+    async with _server(each_ms=4) as base, aiohttp.ClientSession() as session:
 
         async def broken() -> None:
             with tape.sample():
@@ -168,13 +169,13 @@ async def _n_plus_one() -> AsyncIterator[Case]:
             with tape.sample(), tape.call("getMultipleAccounts", endpoint="node"):
                 await _post(session, base, keys)
 
-        yield Case(rule="repeated-calls", broken=broken, fixed=fixed, tape=tape, samples=80)
+        yield Case(rule="repeated-calls", broken=broken, fixed=fixed, tape=tape, samples=60)
 
 
 @asynccontextmanager
 async def _slow_endpoint() -> AsyncIterator[Case]:
     tape = StageTape()
-    async with _server(each_ms=3) as quick, _server(each_ms=14) as slow, aiohttp.ClientSession() as session:
+    async with _server(each_ms=3) as quick, _server(each_ms=25) as slow, aiohttp.ClientSession() as session:
         turn = 0
 
         async def ask(url: str, name: str) -> None:
@@ -189,7 +190,7 @@ async def _slow_endpoint() -> AsyncIterator[Case]:
         async def fixed() -> None:
             await ask(quick, "near")
 
-        yield Case(rule="slow-endpoint", broken=broken, fixed=fixed, tape=tape, samples=150)
+        yield Case(rule="slow-endpoint", broken=broken, fixed=fixed, tape=tape, samples=100)
 
 
 FAULTS: Final = {
@@ -202,39 +203,60 @@ FAULTS: Final = {
 
 
 async def judge(fault: str) -> tuple[str, Judged]:
-    """Return the rule that must come first, and what came of measuring with the fault and without it."""
+    """Return the rule that must come first, and what came of measuring with the fault and without it.
+
+    Both are measured in turns, so that whatever else the machine does falls on both alike.
+    """
     async with FAULTS[fault]() as case:
+        plain = EvidenceWatch()
+        before, after = _Runs(), _Runs()
+        await _run(case.broken, case.samples // 10)
         with EvidenceWatch(loop=asyncio.get_running_loop(), tape=case.tape) as watch:
-            before = await _measured(watch.wrap(case.broken), case.samples)
-        suggestions = suggest(watch.evidence(before))
-        after = await _measured(EvidenceWatch().wrap(case.fixed), case.samples)
+            broken, fixed = watch.wrap(case.broken), plain.wrap(case.fixed)
+            for _ in range(case.turns):
+                before.add(await _run(broken, case.samples // case.turns))
+                await _run(fixed, 5)  # its caches fill
+                after.add(await _run(fixed, case.samples // case.turns))
+        suggestions = suggest(watch.evidence(name=fault))
     first = suggestions[0]
     if first.impact_mb_per_h is not None:
-        return case.rule, Judged(
-            suggestions=suggestions,
-            estimated=first.impact_mb_per_h,
-            measured=_growth_mb_per_h(before) - _growth_mb_per_h(after),
-        )
+        measured = before.mb_per_h - after.mb_per_h
+        return case.rule, Judged(suggestions=suggestions, estimated=first.impact_mb_per_h, measured=measured)
     assert first.p95_ms is not None, first
     assert first.impact_p95_ms is not None, first
     return case.rule, Judged(
         suggestions=suggestions,
         estimated=first.p95_ms - first.impact_p95_ms,
-        measured=before.latency_ms.p95 - after.latency_ms.p95,
+        measured=before.p95_ms - after.p95_ms,
     )
 
 
-async def _measured(fn: Callable[[], object], samples: int) -> BenchmarkResult:
-    options = BenchmarkOptions(name="planted", samples=samples, warmup=20)
-    outcome = await BenchmarkService().run(fn, options)
+class _Runs:
+    """Several runs of one callable, taken together."""
+
+    def __init__(self) -> None:
+        self._durations: list[int] = []
+        self._grown_mb = 0.0
+
+    def add(self, result: BenchmarkResult) -> None:
+        assert result.resources is not None
+        assert result.samples_ns is not None
+        self._durations += result.samples_ns
+        self._grown_mb += result.resources.rss_growth_mb
+
+    @property
+    def p95_ms(self) -> float:
+        return nearest_rank(sorted(self._durations), 95) / 1e6
+
+    @property
+    def mb_per_h(self) -> float:
+        return self._grown_mb / (sum(self._durations) / 1e9) * _S_PER_H
+
+
+async def _run(fn: Callable[[], object], samples: int) -> BenchmarkResult:
+    outcome = await BenchmarkService().run(fn, BenchmarkOptions(name="planted", samples=samples, warmup=0))
     assert isinstance(outcome, BenchmarkResult), outcome
     return outcome
-
-
-def _growth_mb_per_h(result: BenchmarkResult) -> float:
-    assert result.resources is not None
-    assert result.samples_ns is not None
-    return result.resources.rss_growth_mb / (sum(result.samples_ns) / 1e9) * _S_PER_H
 
 
 @asynccontextmanager

@@ -15,19 +15,19 @@ _NS: Final = 1e6
 _CODE: Final = re.compile(r"`([^`]+)`")
 
 
-def advice_list(suggestions: Sequence[Suggestion], *, of: Sequence[str] = ()) -> str:
+def advice_list(suggestions: Sequence[Suggestion], *, of: Sequence[str] = (), heading: str = "h3") -> str:
     """Return suggestions as a list.
 
     Args:
         suggestions: In their order.
         of: Which benchmark each is about, where the list is of several.
+        heading: The element of each one's title.
     """
-    return (
-        f'<ol class="advice">{"".join(_item(found, of[n] if of else "") for n, found in enumerate(suggestions))}</ol>'
-    )
+    items = "".join(_item(found, of[place] if of else "", heading) for place, found in enumerate(suggestions))
+    return f'<ol class="advice">{items}</ol>'
 
 
-def _item(found: Suggestion, of: str) -> str:
+def _item(found: Suggestion, of: str, heading: str) -> str:
     figures = ", ".join(
         f"{name.replace('_', ' ')} {number(value)}"
         for name, value in found.evidence.items()
@@ -37,7 +37,7 @@ def _item(found: Suggestion, of: str) -> str:
     subject = f'<span class="soft">{plain(of)}</span> ' if of else ""
     evidence = f'<p class="small soft">Seen: {plain(figures)}.</p>' if figures else ""
     return (
-        f"<li><h4>{chip(_KIND[found.severity], found.severity.value)} {subject}{plain(found.title)}</h4>"
+        f"<li><{heading}>{chip(_KIND[found.severity], found.severity.value)} {subject}{plain(found.title)}</{heading}>"
         f"<p>{advice}</p>{_gain(found)}{evidence}</li>"
     )
 

@@ -22,7 +22,7 @@ _TOP: Final = 14
 _FLOOR: Final = 182
 _BARS: Final = 44
 _STRETCHES: Final = 240
-_DOTS: Final = 400
+_DOTS: Final = 160
 _MARKS: Final = (("p50", 50.0), ("p95", 95.0), ("p99", 99.0))
 _CHAR: Final = 7.2
 

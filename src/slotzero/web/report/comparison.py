@@ -25,10 +25,10 @@ def comparison_section(base: ReportPart, new: ReportPart) -> str:
     return (
         f'<h2 id="compare">Comparison</h2><p>{plain(base.name)} is the base, {plain(new.name)} the new one; + is '
         f"slower. {_caution(base, new)}"
-        '<div class="scroll" role="region" aria-label="Comparison of both results" tabindex="0"><table>'
-        "<caption>Changes are corrected by the reference work, a fixed piece of work that was timed beside every "
-        "benchmark, so most of a slower or busier machine is taken out. “overlap” says whether the intervals of "
-        'p95 overlap: where they do, even the direction is open.</caption><thead><tr><th scope="col">Benchmark</th>'
+        '<p class="small soft">Changes are corrected by the reference work, a fixed piece of work timed beside '
+        "every benchmark, so most of a slower or busier machine is taken out. “Overlap” says that the intervals of p95 "
+        'overlap: then even the direction is open.</p><div class="scroll" role="group" tabindex="0" '
+        'aria-label="Comparison of both results"><table><thead><tr><th scope="col">Benchmark</th>'
         '<th scope="col">p50</th><th scope="col">change</th><th scope="col">p95</th><th scope="col">change</th>'
         '<th scope="col" class="wide">p99</th><th scope="col" class="wide">change</th>'
         '<th scope="col">p95 intervals</th><th scope="col" class="wide">machine</th></tr></thead>'

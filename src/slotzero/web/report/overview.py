@@ -76,13 +76,13 @@ def overview_table(place: int, document: ResultDocument) -> str:
     if not rows:
         return ""
     return (
-        '<div class="scroll" role="region" aria-label="Overview of all benchmarks" tabindex="0">'
-        '<table class="overview"><caption>p50 is what half of the calls stay under, p95 what 95 of 100 do. The bar '
-        "runs from p50 to p95, the thin line across its end is where p95 lies with 95 % certainty; ▾ is the aim, the "
-        "red line the limit that must be kept. One axis for all, and each mark is a hundred times the one before."
-        "</caption>"
+        '<p class="small soft">p50 is what half of the calls stay under, p95 what 95 of 100 do. <span class="wide">'
+        "The bar runs from p50 to p95, the thin line across its end is where p95 lies with 95 % certainty; ▾ is the "
+        "aim, the red line the limit that must be kept. One axis for all, and each mark is a hundred times the one "
+        'before.</span></p><div class="scroll" role="group" aria-label="Overview of all benchmarks" tabindex="0">'
+        '<table class="overview">'
         '<thead><tr><th scope="col">Benchmark</th><th scope="col">p50</th><th scope="col">p95</th>'
-        f'<th scope="col" class="line-cell">{bullet_axis()}</th><th scope="col">aim</th>'
+        f'<th scope="col" class="line-cell"><span class="unseen">on one axis</span>{bullet_axis()}</th><th scope="col" class="wide">aim</th>'
         '<th scope="col" class="wide">to the aim</th><th scope="col" class="wide">must</th>'
         '<th scope="col" class="wide">success</th><th scope="col" class="wide">calls/s</th>'
         f'<th scope="col">verdict</th></tr></thead><tbody>{rows}</tbody></table></div>'
@@ -123,7 +123,7 @@ def _row(place: int, result: BenchmarkResult) -> str:
         f"<td>{duration(stats.median * _NS)}</td>",
         f"<td><strong>{duration(stats.p95 * _NS)}</strong></td>",
         f'<td class="line-cell">{drawn}</td>',
-        f"<td>{DASH if aim is None else duration(aim * _NS)}</td>",
+        f'<td class="wide">{DASH if aim is None else duration(aim * _NS)}</td>',
         f'<td class="wide">{DASH if margin is None else signed_percent(margin)}</td>',
         f'<td class="wide">{DASH if must is None else duration(must * _NS)}</td>',
         f'<td class="wide">{percent(result.throughput.success_rate_percent)}</td>',

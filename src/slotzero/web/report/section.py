@@ -158,7 +158,7 @@ def _split(result: BenchmarkResult) -> list[str]:
 
 
 def _suggestions(result: BenchmarkResult) -> str:
-    return f"<h4>Suggestions</h4>{advice_list(result.suggestions)}" if result.suggestions else ""
+    return f"<h4>Suggestions</h4>{advice_list(result.suggestions, heading='h5')}" if result.suggestions else ""
 
 
 def _percentiles(result: BenchmarkResult) -> str:
@@ -178,10 +178,10 @@ def _percentiles(result: BenchmarkResult) -> str:
     rows.append(_row("mean", [(stats.mean, None) for _, stats in columns]))
     exact = "exact" if result.latency_ms.exact else "within 0.4 %, from a histogram"
     return (
-        '<h4>Percentiles</h4><div class="scroll" role="region" tabindex="0" '
-        f'aria-label="Percentiles of {attr(result.name)}"><table><caption>{number(result.samples)} calls after '
-        f"{number(result.warmup)} to warm up; figures are {exact}. An interval is where the true percentile lies with "
-        f'95 % certainty; {DASH} is too few calls for one.</caption><thead><tr><th scope="col">percentile</th>{head}'
+        f'<h4>Percentiles</h4><p class="small soft">{number(result.samples)} calls after {number(result.warmup)} to '
+        f"warm up; figures are {exact}. An interval is where the true percentile lies with 95 % certainty; {DASH} is "
+        f'too few calls for one.</p><div class="scroll" role="group" tabindex="0" aria-label="Percentiles of '
+        f'{attr(result.name)}"><table><thead><tr><th scope="col">percentile</th>{head}'
         f"</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
     )
 
@@ -203,7 +203,7 @@ def _errors(result: BenchmarkResult) -> str:
         for kind, count in sorted(result.errors.items(), key=lambda pair: -pair[1])
     )
     return (
-        f'<h4>Failed calls</h4><div class="scroll" role="region" tabindex="0" aria-label="Failed calls of '
+        f'<h4>Failed calls</h4><div class="scroll" role="group" tabindex="0" aria-label="Failed calls of '
         f'{attr(result.name)}"><table><thead><tr><th scope="col">kind</th><th scope="col">calls</th>'
         f'<th scope="col" class="text">the first said</th></tr></thead><tbody>{rows}</tbody></table></div>'
     )

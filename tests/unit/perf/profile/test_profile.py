@@ -12,14 +12,14 @@ from msgspec import Struct, field
 
 from evidence_lab import block, evidence, pause, sample, stage
 from slotzero.errors import UsageError
-from slotzero.perf.diagnosis import Diagnosis, Profiler, diagnose, memory_profile, write_profile
+from slotzero.perf.diagnosis import Diagnosis, diagnose, memory_profile, write_profile
 from slotzero.perf.profile.flame import flame_svg
 from slotzero.perf.profile.pyspy import PySpy
 from slotzero.perf.profile.records import Frame, Profile, Stack, from_collapsed, own_weights, to_collapsed
 from slotzero.perf.profile.sample_trace import trace_json
 from slotzero.perf.profile.speedscope import speedscope_json
 from slotzero.perf.profile.trim import OTHERS, trimmed
-from slotzero.perf.types import BenchmarkOptions
+from slotzero.perf.types import BenchmarkOptions, Profiler
 
 SVG = "{http://www.w3.org/2000/svg}"
 
