@@ -78,7 +78,7 @@ def _row(old: BenchmarkResult, new: BenchmarkResult) -> str:
         cells.append(f"<td{kind}>{duration(before * _NS)} → {duration(after * _NS)}</td>")
         cells.append(f"<td{kind}><strong>{signed_percent(change)}</strong></td>")
     apart = _apart(old.latency_ms.intervals.get("p95"), new.latency_ms.intervals.get("p95"), factor or 1.0)
-    shown = "unknown" if factor is None else f"{signed_percent((factor - 1) * 100)} slower"
+    shown = "unknown" if factor is None else signed_percent((factor - 1) * 100)
     return (
         f'<tr><th scope="row">{plain(new.name)}</th>{"".join(cells)}<td>{apart}</td><td class="wide">{shown}</td></tr>'
     )
