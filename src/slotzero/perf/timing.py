@@ -56,7 +56,18 @@ class Tape:
         starts: Where clocks of traces started.
     """
 
-    __slots__ = ("durations", "errors", "examples", "failed", "histogram", "own", "spans", "starts", "waited")
+    __slots__ = (
+        "_split_at",
+        "durations",
+        "errors",
+        "examples",
+        "failed",
+        "histogram",
+        "own",
+        "spans",
+        "starts",
+        "waited",
+    )
 
     def __init__(self) -> None:
         self.durations = array("q")
@@ -66,6 +77,8 @@ class Tape:
         self.errors: dict[str, int] = {}
         self.examples: dict[str, str] = {}
         self.spans = 0
+        self._split_at = 0
+        """How many durations there were when the last span was taken in: whether the last sample had one."""
         self.starts: set[Literal["chain", "frame"]] = set()
         self.histogram: Histogram | None = None
 
@@ -91,12 +104,29 @@ class Tape:
         self.errors[kind] = self.errors.get(kind, 0) + 1
         self.examples.setdefault(kind, text[:_MOST_TEXT])
 
+    def split(self, span: Span) -> None:
+        """Put a span's time in place of the last duration: it starts and stops where the component does."""
+        self.durations[-1] = span.total_ns
+        self.spans += 1
+        self._split_at = len(self.durations)
+        self.starts.add(span.starts_at)
+        if span.own_ns is not None and span.waited_ns is not None:
+            self.own.append(span.own_ns)
+            self.waited.append(span.waited_ns)
+
     def take_back(self) -> None:
-        """Move the last duration to the failed ones."""
+        """Move the last duration to the failed ones, and forget what its span said."""
+        if self._split_at == len(self.durations):
+            self._split_at = 0
+            self.spans -= 1
+            if len(self.own) > self.spans:  # either every sample of a component tells, or none does
+                self.own.pop()
+                self.waited.pop()
         self.failed.append(self.durations.pop())
 
     def fold(self) -> None:
         """Move all durations to the histogram."""
+        self._split_at = 0
         if self.histogram is None:
             self.histogram = Histogram()
         self.histogram.fold(self.durations)
@@ -209,9 +239,9 @@ class SampleLoop:
                 took = end - start
                 keep(took)
                 if took >= limit:
-                    self._overdue(tape, number)
+                    value = self._overdue(tape, number)
                 elif value is not None and type(value) not in plain:
-                    self._examine(tape, value)
+                    value = self._examine(tape, value)
             if around:
                 await self._after(tape, value)
             if end > give_up:
@@ -240,9 +270,9 @@ class SampleLoop:
                 took = end - start
                 keep(took)
                 if took >= limit:
-                    self._overdue(tape, number)
+                    value = self._overdue(tape, number)
                 elif value is not None and type(value) not in plain:
-                    self._examine(tape, value)
+                    value = self._examine(tape, value)
             if around:
                 await self._after(tape, value)
             if end > give_up:
@@ -284,9 +314,10 @@ class SampleLoop:
         self._count(tape, kind_of(error), str(error), error)
         return _FAILED
 
-    def _overdue(self, tape: Tape, number: int) -> None:
+    def _overdue(self, tape: Tape, number: int) -> object:
         self._watch.forgive(number)
         self._count(tape, TIMEOUT, "it came back, too late")
+        return _FAILED
 
     def _count(self, tape: Tape, kind: str, text: str, cause: BaseException | None = None) -> None:
         tape.count_error(kind, text)
@@ -295,34 +326,29 @@ class SampleLoop:
             failed = SampleFailed(phase=self._phase, sample=sample, kind=kind, message=text[:_MOST_TEXT])
             raise AbandonedError(failed) from cause
 
-    def _examine(self, tape: Tape, value: object) -> None:
-        """Look at a returned value of a kind not seen before, or one that tells the sample's own times."""
+    def _examine(self, tape: Tape, value: object) -> object:
+        """Look at a returned value of a kind not seen before, or one that tells the sample's own times.
+
+        Returns:
+            The value, or the mark of a failed sample.
+        """
         if isinstance(value, Trace):
             span = value.span(self._component) if self._component is not None else None
             if span is None:
                 tape.take_back()
                 name = self._component.value if self._component else "no component"
                 self._count(tape, "incomplete_trace", f"the trace has no span of {name}")
-                return
-            self._split(tape, span)
+                return _FAILED
+            tape.split(span)
         elif isinstance(value, Span):
-            self._split(tape, value)
+            tape.split(value)
         elif (nobody := _unawaited(value)) is not None:
             raise AbandonedError(UnawaitedResult(returned=nobody))
         else:
             if len(self._plain) >= _MOST_TYPES:
                 self._plain.clear()
             self._plain.add(type(value))
-
-    @staticmethod
-    def _split(tape: Tape, span: Span) -> None:
-        """Put the span's time in place of the call's: it starts and stops where the component does."""
-        tape.durations[-1] = span.total_ns
-        tape.spans += 1
-        tape.starts.add(span.starts_at)
-        if span.own_ns is not None and span.waited_ns is not None:
-            tape.own.append(span.own_ns)
-            tape.waited.append(span.waited_ns)
+        return value
 
 
 _FAILED: Final = object()

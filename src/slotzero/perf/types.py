@@ -40,6 +40,7 @@ __all__ = [
     "MemoryMB",
     "MixedSpans",
     "NoSuccess",
+    "Progress",
     "ResourceStats",
     "SampleCount",
     "SampleFailed",
@@ -511,6 +512,15 @@ class BenchmarkFailure(Struct, frozen=True, kw_only=True, tag_field="outcome", t
 
 
 BenchmarkOutcome: TypeAlias = BenchmarkResult | BenchmarkFailure
+
+
+class Progress(Struct, frozen=True, kw_only=True):
+    """How far a benchmark is: `made` calls of `of` in its phase."""
+
+    name: str
+    phase: Literal["warmup", "measure"]
+    made: int
+    of: int
 
 
 class BenchmarkFinished(Struct, frozen=True, kw_only=True):
