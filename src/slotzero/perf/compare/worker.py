@@ -71,19 +71,23 @@ def _serve(runner: asyncio.Runner, replies: TextIO) -> None:
         request = json.loads(line)
         try:
             if request["do"] == "load":
-                loaded[request["name"]] = _load(request["target"], request["package"], request["root"])
+                loaded[request["name"]] = runner.run(_load(request["target"], request["package"], request["root"]))
                 gc.collect()
                 gc.freeze()  # what was loaded is not to be searched during somebody's block
                 reply: dict[str, object] = {"ok": True}
             else:
-                reply = {"ns": _block(runner, loaded[request["name"]], request)}
-        except Exception as error:  # noqa: BLE001 whatever measured code raises is an answer, not our end
+                reply = {"ns": runner.run(_block(loaded[request["name"]], request))}
+        except Exception as raised:  # noqa: BLE001 whatever measured code raises is an answer, not our end
+            error: BaseException = raised
+            while isinstance(error, BaseExceptionGroup):
+                error = error.exceptions[0]  # the first leaf says more than the group
             text = f"{type(error).__name__}: {error}"[:_SHORT]
             reply = {"missing" if request["do"] == "load" else "failed": text}
         replies.write(json.dumps(reply) + "\n")
 
 
-def _load(target: str, package: str | None, root: str | None) -> _Workload:
+async def _load(target: str, package: str | None, root: str | None) -> _Workload:
+    """Load within the event loop: parts of a program may ask for it when they are made."""
     module_name, _, attribute = target.partition(":")
     if package is None:
         module = importlib.import_module(module_name)
@@ -111,10 +115,10 @@ def _refuse_strangers(top: str, root: str | None) -> None:
         raise ImportError(f"{top} was loaded from {where}, outside of {root}")
 
 
-def _block(runner: asyncio.Runner, workload: _Workload, request: dict[str, int]) -> list[int]:
+async def _block(workload: _Workload, request: dict[str, int]) -> list[int]:
     calls, dropped, loops = request["calls"], request["dropped"], request["loops"]
     if workload.is_async:
-        taken = runner.run(_timed_async(cast("Callable[[], Awaitable[object]]", workload.fn), calls, loops))
+        taken = await _timed_async(cast("Callable[[], Awaitable[object]]", workload.fn), calls, loops)
     else:
         taken = _timed(workload.fn, calls, loops)
     return [duration // loops for duration in taken[dropped:]]
