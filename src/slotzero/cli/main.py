@@ -7,6 +7,7 @@ from typing import Final
 import typer
 
 from slotzero.cli.check import check
+from slotzero.cli.compare import compare
 from slotzero.cli.config import config_app
 from slotzero.cli.localnet import localnet
 from slotzero.cli.replay import replay
@@ -33,6 +34,7 @@ app.command()(run)
 app.command()(localnet)
 app.command()(replay)
 app.command()(check)
+app.command()(compare)
 app.add_typer(config_app, name="config")
 app.add_typer(wallet_app, name="wallet")
 

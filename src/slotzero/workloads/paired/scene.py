@@ -23,7 +23,19 @@ from slotzero.venues.pumpfun.trader import PumpfunTrader
 from slotzero.venues.records import NewPool
 from slotzero.venues.registry import PUMPFUN
 
-__all__ = ["COINS", "account_data", "account_frame", "blockhash", "chain", "coins", "creations", "key", "market", "signer", "trader"]
+__all__ = [
+    "COINS",
+    "account_data",
+    "account_frame",
+    "blockhash",
+    "chain",
+    "coins",
+    "creations",
+    "key",
+    "market",
+    "signer",
+    "trader",
+]
 
 COINS: Final = 32
 """Coins, each with a mint of its own: address derivations take longer for some than for others."""
