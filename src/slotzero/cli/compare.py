@@ -25,7 +25,7 @@ class _Loop(enum.Enum):
     UVLOOP = "uvloop"
 
 
-def compare(  # noqa: PLR0917 the two positional ones are the command's own
+def compare(
     base: Annotated[
         str, typer.Argument(help="A git revision, a folder or a result file; with --baseline, the new one.")
     ],
@@ -136,8 +136,8 @@ def _summary(document: "CompareDocument") -> list[str]:
     lines = [f"not compared: {name}, {why}" for name, why in document.missing.items()]
     if document.suite_effect_percent is not None:
         lines.append(
-            f"{document.verdict.value}; medians changed by {document.suite_effect_percent:+.1f} % in the geometric mean, "
-            f"{document.launches} launch{'es' if document.launches != 1 else ''}"
+            f"{document.verdict.value}; medians changed by {document.suite_effect_percent:+.1f} % in the geometric "
+            f"mean, {document.launches} launch{'es' if document.launches != 1 else ''}"
         )
     noise = document.noise
     if noise is not None:

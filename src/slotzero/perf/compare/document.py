@@ -115,8 +115,8 @@ def stored_document(
 ) -> CompareDocument:
     """Return the document of two result files. *Pure.*"""
     said = (
-        "measured at different times: percentiles are compared as multiples of the reference work, "
-        "changes under 10 % are not told apart from the machine's mood; comparing two revisions is sharper",
+        "measured at different times: percentiles are compared as multiples of the reference work, changes under 10 % "
+        "are not told apart from the machine's mood; comparing two revisions is sharper"
     )
     return CompareDocument(
         kind="stored",
@@ -128,7 +128,7 @@ def stored_document(
         missing={one.name: one.reason for one in left_out},
         launches=1,
         environment=environment,
-        notes=(*said, *notes),
+        notes=(said, *notes),
     )
 
 

@@ -22,17 +22,21 @@ def build() -> Callable[[], Awaitable[object]]:
     for pool in coins():
         for at in metadata_keys(pool.mint):
             account = chain().account(at)
-            known[at] = account and AccountInfo(
-                lamports=Lamports(account.lamports),
-                owner=account.owner,
-                data=account.data,
-                executable=account.executable,
-            )
+            known[at] = None
+            if account is not None:
+                known[at] = AccountInfo(
+                    lamports=Lamports(account.lamports),
+                    owner=account.owner,
+                    data=account.data,
+                    executable=account.executable,
+                )
 
     async def read(
-        keys: Sequence[Pubkey], _commitment: Commitment, *, purpose: Purpose = "account"
+        keys: Sequence[Pubkey],
+        commitment: Commitment,  # noqa: ARG001 the interface
+        *,
+        purpose: Purpose = "account",  # noqa: ARG001 the interface
     ) -> list[AccountInfo | None]:
-        assert purpose
         return [known[at] for at in keys]
 
     clock, following = SystemClock(), cycle([pool.mint for pool in coins()]).__next__

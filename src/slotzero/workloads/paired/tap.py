@@ -16,7 +16,12 @@ class Tap(PubSub):
         self.handlers: dict[str, FrameHandler] = {}
 
     def subscribe(
-        self, method: str, params: list[Any], handler: FrameHandler, *rest: Any, **named: Any
+        self,
+        method: str,
+        params: list[Any],
+        handler: FrameHandler,
+        *rest: Any,  # noqa: ANN401 whatever a version's client takes besides
+        **named: Any,  # noqa: ANN401 likewise
     ) -> Subscription:
         """Keep the handler by its method."""
         self.handlers[method] = handler
