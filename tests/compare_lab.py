@@ -5,9 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import slotzero as slotzero_package
 from slotzero.perf.compare.design import Design
 from slotzero.perf.compare.workers import Side
 
+SOURCES = Path(slotzero_package.__file__).parent.parent
 QUICK = Design(looks=(3, 6), rounds=6, calls=40)
 TICK = """
 async def tick():
@@ -68,7 +70,7 @@ def slotzero(folder: Path, *arguments: str, **variables: str) -> "subprocess.Com
     return subprocess.run(
         [sys.executable, "-m", "slotzero", *arguments],
         cwd=folder,
-        env={**os.environ, "COLUMNS": "200", **variables},
+        env={**os.environ, "COLUMNS": "200", "PYTHONPATH": str(SOURCES), **variables},
         capture_output=True,
         text=True,
         check=False,

@@ -7,7 +7,7 @@ from random import Random
 from slotzero.trading.fee_policy import Expectation, FeeChoice, FeePolicy, FeeRequest, FeeRules, TipFloor
 from slotzero.units import ComputeUnits, Lamports, MonoNs
 
-from .scene import key
+from .keys import key
 
 __all__ = ["build"]
 

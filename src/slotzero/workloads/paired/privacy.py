@@ -6,7 +6,7 @@ from random import Random
 from slotzero.trading.privacy import Privacy, PrivacyRules
 from slotzero.units import Lamports
 
-from .scene import key
+from .keys import key
 
 __all__ = ["build"]
 

@@ -12,7 +12,8 @@ from slotzero.trading.plan import SellPlan, plan_sell
 from slotzero.trading.rug_rules import PoolObserved, RugRules, RugWatch
 from slotzero.units import BPS, Lamports, MonoNs, Slot, TokenAmount
 
-from .scene import account_frame, blockhash, coins, key, market, signer
+from .keys import key
+from .scene import account_frame, blockhash, coins, market, signer
 from .tap import Tap
 
 __all__ = ["build"]

@@ -8,7 +8,6 @@ from typing import Final
 import msgspec
 from solders.keypair import Keypair
 from solders.message import MessageV0
-from solders.pubkey import Pubkey
 from solders.transaction import VersionedTransaction
 
 from slotzero.detection.detector import Detector
@@ -31,7 +30,6 @@ __all__ = [
     "chain",
     "coins",
     "creations",
-    "key",
     "market",
     "signer",
     "trader",
@@ -41,11 +39,6 @@ COINS: Final = 32
 """Coins, each with a mint of its own: address derivations take longer for some than for others."""
 _CURVE_AT: Final = 8
 _CURVE: Final = struct.Struct("<4Q")
-
-
-def key(number: int) -> Pubkey:
-    """Return the same address for the same number."""
-    return Pubkey.from_bytes(number.to_bytes(32, "big"))
 
 
 @lru_cache(maxsize=1)

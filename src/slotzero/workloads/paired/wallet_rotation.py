@@ -5,7 +5,7 @@ from collections.abc import Callable
 from slotzero.trading.wallets.book import Reservation, WalletBook, WalletCaps
 from slotzero.units import Lamports
 
-from .scene import key
+from .keys import key
 
 __all__ = ["build"]
 
