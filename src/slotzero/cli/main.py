@@ -6,6 +6,7 @@ from typing import Final
 
 import typer
 
+from slotzero.cli.bench import bench
 from slotzero.cli.check import check
 from slotzero.cli.compare import compare
 from slotzero.cli.config import config_app
@@ -35,6 +36,7 @@ app.command()(localnet)
 app.command()(replay)
 app.command()(check)
 app.command()(compare)
+app.command()(bench)
 app.add_typer(config_app, name="config")
 app.add_typer(wallet_app, name="wallet")
 

@@ -133,6 +133,7 @@ class BenchmarkService:
         options: BenchmarkOptions,
         *,
         loop: LoopName = "asyncio",
+        parameters: dict[str, str] | None = None,
         on_progress: OnProgress | None = None,
     ) -> BenchmarkOutcome:
         """Measure what `reference` names in a process of its own. *Does I/O.* *Cancellation: ends the process.*
@@ -144,13 +145,16 @@ class BenchmarkService:
                 the workload's own.
             options: How; `shared` means nothing here.
             loop: On which event loop.
+            parameters: Of the workload, by name.
             on_progress: As with `run`.
         """
         running = _Running(options.title, is_shared=True, met=set())
         self._meet(running, self._isolated)
         began = mono_ns()
         try:
-            outcome = await measure_isolated(reference, options, loop=loop, on_progress=on_progress)
+            outcome = await measure_isolated(
+                reference, options, loop=loop, parameters=parameters or {}, on_progress=on_progress
+            )
         finally:
             self._isolated.remove(running)
         if isinstance(outcome, BenchmarkResult):

@@ -36,6 +36,7 @@ class WorkerRequest(Struct, frozen=True, kw_only=True):
     reference: str
     options: BenchmarkOptions
     path: list[str]
+    parameters: dict[str, str] = {}
 
 
 class WorkerMessage(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -53,10 +54,11 @@ async def measure_isolated(
     options: BenchmarkOptions,
     *,
     loop: LoopName,
+    parameters: dict[str, str],
     on_progress: Callable[[Progress], bool | None] | None,
 ) -> BenchmarkResult | BenchmarkFailure:
     """Start a worker, hand it the request, wait for the outcome. *Cancellation: ends the worker.*"""
-    request = WorkerRequest(reference=reference, options=options, path=sys.path)
+    request = WorkerRequest(reference=reference, options=options, path=sys.path, parameters=parameters)
     with tempfile.TemporaryFile() as said:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "slotzero.perf.worker", loop),

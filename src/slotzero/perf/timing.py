@@ -31,6 +31,7 @@ _FOLD_AT: Final = 65_536
 _HOLD_MS: Final = 5
 """The longest we keep the loop for ourselves when samples never suspend. Timers, cancellation and the loop-delay
 probes of others run then; the next sample finds somewhat colder caches."""
+_NS_PER_S: Final = 1e9
 _MOST_KINDS: Final = 32
 _MOST_TEXT: Final = 500
 _MOST_TYPES: Final = 1_000
@@ -153,7 +154,8 @@ class SampleLoop:
         component: Whose span a returned `Trace` is asked for.
         timeout_ms: A sample that takes as long or longer counts as a timeout.
         fail_fast: Whether the first failure ends it.
-        setup: Called before each sample, outside the clock; awaited when it returns something to await.
+        setup: Called before each sample, outside the clock; awaited when it returns something to await, for as long as
+            a sample may take.
         teardown: Called after each sample, failed ones included, likewise.
         check: Looks at each returned value, outside the clock.
         watch: Open while samples are taken.
@@ -286,7 +288,7 @@ class SampleLoop:
 
     async def _before(self) -> None:
         if self._setup is not None:
-            await _called(self._setup, "setup")
+            await self._called(self._setup, "setup")
 
     async def _after(self, tape: Tape, value: object) -> None:
         if self._check is not None and value is not _FAILED:
@@ -298,7 +300,17 @@ class SampleLoop:
                 tape.take_back()
                 self._count(tape, kind, f"the check found {kind}")
         if self._teardown is not None:
-            await _called(self._teardown, "teardown")
+            await self._called(self._teardown, "teardown")
+
+    async def _called(self, hook: Callable0, name: Literal["setup", "teardown"]) -> None:
+        """Call a hook; what it awaits may take as long as a sample, so that nobody waits for it for ever."""
+        try:
+            result = hook()
+            if inspect.isawaitable(result):
+                async with asyncio.timeout(self._timeout_ns / _NS_PER_S):
+                    await result
+        except Exception as error:
+            raise AbandonedError(_hook_failed(name, error)) from error
 
     def _failed(self, tape: Tape, error: BaseException, number: int, took: int) -> object:
         if self._watch.is_ours(error, number):
@@ -353,15 +365,6 @@ class SampleLoop:
 
 _FAILED: Final = object()
 """Stands for the value of a sample that has none."""
-
-
-async def _called(hook: Callable0, name: Literal["setup", "teardown"]) -> None:
-    try:
-        result = hook()
-        if inspect.isawaitable(result):
-            await result
-    except Exception as error:
-        raise AbandonedError(_hook_failed(name, error)) from error
 
 
 def _hook_failed(hook: Literal["setup", "teardown", "check"], error: Exception) -> HookFailed:

@@ -36,10 +36,15 @@ _WRONG_USE: Final = 2
 
 
 class _Parent:
-    """Who has started us: told of progress, asked whether to stop."""
+    """Who has started us: told of progress, asked whether to stop.
+
+    Its lines are read from the bare descriptor. A thread that waits within `sys.stdin` holds its lock, and the
+    interpreter, which wants to close it at the end, gives up after a second with a fatal error.
+    """
 
     def __init__(self, out: int) -> None:
         self._out = out
+        self._read = bytearray()
         self._lock = threading.Lock()
         self._next_at = 0
         self.wants_stop = False
@@ -49,11 +54,21 @@ class _Parent:
         """Read stdin in a thread, to its end."""
 
         def read() -> None:
-            while line := sys.stdin.buffer.readline():
+            while line := self.line():
                 self.wants_stop = self.wants_stop or line == STOP
             on_gone()
 
         threading.Thread(target=read, name="slotzero-parent", daemon=True).start()
+
+    def line(self) -> bytes:
+        """Return the next line, empty when there will be none."""
+        while b"\n" not in self._read:
+            more = os.read(0, 65_536)
+            if not more:
+                return b""
+            self._read += more
+        line, _, self._read = self._read.partition(b"\n")
+        return bytes(line) + b"\n"
 
     def on_progress(self, progress: Progress) -> bool:
         """Pass progress on, ten times a second at most."""
@@ -83,7 +98,7 @@ def main() -> None:
     # What the measured code prints must not come between our lines.
     parent = _Parent(os.dup(1))
     os.dup2(2, 1)
-    request = msgspec.json.decode(sys.stdin.buffer.readline(), type=WorkerRequest)
+    request = msgspec.json.decode(parent.line(), type=WorkerRequest)
     sys.path[:] = request.path
     with asyncio.Runner(loop_factory=_loop_factory(sys.argv[1])) as runner:
         parent.say(WorkerMessage(outcome=runner.run(_measure(request, parent))))
@@ -135,10 +150,14 @@ async def _measure(request: WorkerRequest, parent: _Parent) -> BenchmarkOutcome:
             return replace(outcome, notes=(*made.notes, *more, *outcome.notes))
         return outcome
 
-    if isinstance(found, WorkloadFactory):
-        async with found.open() as made:
-            return await take(made)
-    return await take(Workload(run=found))
+    if not isinstance(found, WorkloadFactory):
+        return await take(Workload(run=found))
+    try:
+        surroundings = found.open(**request.parameters)
+    except UsageError as error:
+        return _failure(options, CallableNotFound(reference=request.reference, message=str(error)))
+    async with surroundings as made:
+        return await take(made)
 
 
 def _failure(options: BenchmarkOptions, error: CallableNotFound | Stuck) -> BenchmarkFailure:

@@ -4,12 +4,15 @@ A *reference* is `module:callable`. It names a function to measure, or what `@wo
 that builds the surroundings, yields the callable with its hooks, and takes the surroundings down again::
 
     @workload
-    async def orders() -> AsyncIterator[Workload]:
-        async with connection() as line:
+    async def orders(address: str = "127.0.0.1:9000") -> AsyncIterator[Workload]:
+        async with connection(address) as line:
             yield Workload(run=line.order, setup=line.warm_up)
+
+Its parameters have defaults and are strings, because they may come from a command line.
 """
 
 import importlib
+import inspect
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import cast
@@ -55,16 +58,24 @@ class Workload:
 class WorkloadFactory:
     """Opens a workload; made by `workload`."""
 
-    def __init__(self, make: Callable[[], AsyncIterator[Workload]]) -> None:
+    def __init__(self, make: Callable[..., AsyncIterator[Workload]]) -> None:
         self._make = asynccontextmanager(make)
+        self._names = frozenset(inspect.signature(make).parameters)
         self.__doc__ = make.__doc__
 
-    def open(self) -> AbstractAsyncContextManager[Workload]:
-        """Build the surroundings; the workload is there within the `async with` block."""
-        return self._make()
+    def open(self, **parameters: str) -> AbstractAsyncContextManager[Workload]:
+        """Build the surroundings; the workload is there within the `async with` block.
+
+        Raises:
+            UsageError: There is no such parameter.
+        """
+        if unknown := sorted(parameters.keys() - self._names):
+            known = ", ".join(sorted(self._names)) or "none"
+            raise UsageError(f"this workload has no parameter {', '.join(unknown)}; it has: {known}")
+        return self._make(**parameters)
 
 
-def workload(make: Callable[[], AsyncIterator[Workload]]) -> WorkloadFactory:
+def workload(make: Callable[..., AsyncIterator[Workload]]) -> WorkloadFactory:
     """Mark an async generator that yields one `Workload`."""
     return WorkloadFactory(make)
 
