@@ -10,6 +10,7 @@ from slotzero.cli.bench import bench
 from slotzero.cli.check import check
 from slotzero.cli.compare import compare
 from slotzero.cli.config import config_app
+from slotzero.cli.history import history_app
 from slotzero.cli.localnet import localnet
 from slotzero.cli.replay import replay
 from slotzero.cli.run import run
@@ -38,6 +39,7 @@ app.command()(check)
 app.command()(compare)
 app.command()(bench)
 app.add_typer(config_app, name="config")
+app.add_typer(history_app, name="history")
 app.add_typer(wallet_app, name="wallet")
 
 

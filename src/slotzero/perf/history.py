@@ -21,6 +21,7 @@ from msgspec import Struct
 
 from slotzero.errors import UsageError
 from slotzero.perf.changepoint import change_points, newest_change
+from slotzero.perf.compare.stored import by_title
 from slotzero.perf.result_file import ResultDocument, decode_document, encode_document
 from slotzero.perf.types import BenchmarkOutcome, BenchmarkResult, LatencyStats
 
@@ -140,9 +141,9 @@ class History:
             raise UsageError(f"a history is made of benchmarks, this is a result of kind {document.kind!r}")
         kept = msgspec.structs.replace(document, results=tuple(_without_samples(one) for one in document.results))
         rows = [
-            (result.name, metric, float(getattr(_latency(result), metric)), reference)
-            for result in document.results
-            if isinstance(result, BenchmarkResult) and (reference := _reference_us(result))
+            (name, metric, float(getattr(_latency(result), metric)), reference)
+            for name, result in by_title([one for one in document.results if isinstance(one, BenchmarkResult)]).items()
+            if (reference := _reference_us(result))
             for metric in METRICS
             if float(getattr(_latency(result), metric)) > 0
         ]

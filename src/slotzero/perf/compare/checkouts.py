@@ -25,7 +25,7 @@ from msgspec import Struct
 from slotzero.errors import UsageError
 from slotzero.perf.compare.workers import Side
 
-__all__ = ["LOCK", "Checkout", "checked_out", "differing_pins", "is_revision"]
+__all__ = ["LOCK", "Checkout", "checked_out", "commit_of", "differing_pins", "is_revision"]
 
 LOCK: Final = "requirements/run.lock"
 _PIN: Final = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)==([^\s;\\]+)\s*(;[^\\]*)?", re.MULTILINE)
@@ -59,9 +59,14 @@ class Checkout(Struct, frozen=True, kw_only=True):
         return Side(label=f"{role} ({shown})", python=self.python, paths=(str(path),), root=root, cwd=self.root)
 
 
+def commit_of(name: str, folder: Path) -> str | None:
+    """Return the full hash of the commit that git knows by this name here, or None."""
+    return _git_says(folder, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
+
+
 def is_revision(name: str, folder: Path) -> bool:
     """Tell whether git knows a commit by this name here."""
-    return _git_says(folder, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}") is not None
+    return commit_of(name, folder) is not None
 
 
 @contextmanager
@@ -81,7 +86,7 @@ def checked_out(name: str, folder: Path, *, report: Callable[[str], None] = lamb
         python, environment = _environment(root, report)
         yield Checkout(name=name, commit=None, root=str(root), python=python, environment=environment)
         return
-    commit = _git_says(folder, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
+    commit = commit_of(name, folder)
     if commit is None:
         raise UsageError(f"git knows no commit {name!r} in {folder}; give a revision, a folder or a result file")
     parent = Path(tempfile.mkdtemp(prefix="slotzero-compare-"))

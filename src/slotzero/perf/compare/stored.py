@@ -14,6 +14,8 @@ with the reference. An alarm here is a reason to compare the two revisions paire
 """
 
 import math
+from collections import Counter
+from collections.abc import Sequence
 from statistics import NormalDist
 from typing import Final
 
@@ -24,7 +26,7 @@ from slotzero.perf.compare.rule import Evidence, Rule, as_percent
 from slotzero.perf.stats import CONFIDENCE
 from slotzero.perf.types import BenchmarkResult, Comparison, Interval, LatencyStats
 
-__all__ = ["STORED_RULE", "Incomparable", "compare_stored"]
+__all__ = ["STORED_RULE", "Incomparable", "by_title", "compare_stored"]
 
 STORED_RULE: Final = Rule(floor_percent=10.0, margin_percent=10.0)
 _SCATTER: Final = 0.024
@@ -43,29 +45,23 @@ def compare_stored(
     base: list[BenchmarkResult], new: list[BenchmarkResult]
 ) -> tuple[list[Comparison], list[Incomparable]]:
     """Return a line for each percentile of each benchmark in both files, and what has none. *Pure.*"""
-    by_name = {result.name: result for result in base}
+    before, after = by_title(base), by_title(new)
     evidence: dict[tuple[str, str], Evidence] = {}
     notes: dict[str, str] = {}
-    left_out = [
-        Incomparable(name=result.name, reason="not in NEW")
-        for result in base
-        if result.name not in {other.name for other in new}
-    ]
-    for result in new:
-        before = by_name.get(result.name)
-        reason = "not in BASE" if before is None else _obstacle(before, result)
-        if before is None or reason:
-            left_out.append(Incomparable(name=result.name, reason=reason))
+    left_out = [Incomparable(name=name, reason="not in NEW") for name in before if name not in after]
+    for name, result in after.items():
+        old = before.get(name)
+        reason = "not in BASE" if old is None else _obstacle(old, result)
+        if old is None or reason:
+            left_out.append(Incomparable(name=name, reason=reason))
             continue
-        speed = _reference_us(result) / _reference_us(before)
-        ours, theirs = (before.latency_ms, result.latency_ms)
-        what = ""
-        if before.own_ms is not None and result.own_ms is not None:
-            ours, theirs, what = before.own_ms, result.own_ms, "own time; "
-        notes[result.name] = f"{what}the reference work took {as_percent(math.log(speed)):+.1f} %"
+        speed = _reference_us(result) / _reference_us(old)
+        theirs, ours, what = old.latency_ms, result.latency_ms, ""
+        if old.own_ms is not None and result.own_ms is not None:
+            theirs, ours, what = old.own_ms, result.own_ms, "own time; "
+        notes[name] = f"{what}the reference work took {as_percent(math.log(speed)):+.1f} %"
         for metric in _METRICS:
-            evidence[result.name, metric] = _evidence(ours, theirs, metric, math.log(speed))
-    components = {result.name: result.component for result in new}
+            evidence[name, metric] = _evidence(theirs, ours, metric, math.log(speed))
     judged = judge(evidence, dict.fromkeys(_METRICS, STORED_RULE))
     lines = []
     for (name, metric), (verdict, p_value) in judged.items():
@@ -73,7 +69,7 @@ def compare_stored(
         lines.append(
             Comparison(
                 name=name,
-                component=components[name],
+                component=after[name].component,
                 metric=metric,
                 verdict=verdict,
                 effect_percent=round(as_percent(found.effect), 3),
@@ -88,6 +84,15 @@ def compare_stored(
             )
         )
     return lines, left_out
+
+
+def by_title(results: Sequence[BenchmarkResult]) -> dict[str, BenchmarkResult]:
+    """Return results by what tells them apart: their name, and the event loop where one was measured on several."""
+    names = Counter(result.name for result in results)
+    return {
+        result.name if names[result.name] == 1 else f"{result.name} on {result.event_loop.split()[0]}": result
+        for result in results
+    }
 
 
 def _obstacle(base: BenchmarkResult, new: BenchmarkResult) -> str:
