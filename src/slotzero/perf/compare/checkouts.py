@@ -28,7 +28,7 @@ from slotzero.perf.compare.workers import Side
 __all__ = ["LOCK", "Checkout", "checked_out", "commit_of", "differing_pins", "is_revision"]
 
 LOCK: Final = "requirements/run.lock"
-_PIN: Final = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)==([^\s;\\]+)\s*(;[^\\]*)?", re.MULTILINE)
+_PIN: Final = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)==([^\s;\\]+)[ \t]*(;[^\\\n]*)?", re.MULTILINE)
 _SHORT: Final = 10
 _READY: Final = ".complete"
 
@@ -142,7 +142,13 @@ def _environment(root: Path, report: Callable[[str], None]) -> tuple[str, str]:
         pip = [str(python), "-m", "pip", "--disable-pip-version-check", "install", "-q"]
         _must([*pip, "--require-hashes", "-r", str(lock)], root)
         (home / _READY).touch()
-    return str(python), f"an environment of its own, made from its lock file ({len(differing)} pins differ from here)"
+    return str(
+        python
+    ), f"an environment of its own, made from its lock file ({len(differing)} pin{_s(len(differing))} from here)"
+
+
+def _s(count: int) -> str:
+    return " differs" if count == 1 else "s differ"
 
 
 def _installed(name: str) -> str | None:
