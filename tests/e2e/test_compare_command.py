@@ -1,7 +1,11 @@
 """`slotzero compare` as a user runs it: revisions of a repository, in worktrees, by real workers."""
 
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +13,7 @@ import pytest
 
 from compare_lab import SOURCES, TICK, commit, git, program, slotzero
 
-TOY = ("--workload", "toy:tick", "--launches", "3", "--json")
+TOY = ("--workload", "toy:tick", "--json")
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +61,7 @@ def test_commit_that_changes_nothing_exits_0_and_a_text_says_so(toy: Path) -> No
 
 
 def test_revision_compared_with_itself_measures_the_machine(toy: Path, tmp_path: Path) -> None:
-    done = slotzero(toy, "compare", "first", "first", *TOY, XDG_STATE_HOME=str(tmp_path))
+    done = slotzero(toy, "compare", "first", "first", *TOY, "--launches", "3", XDG_STATE_HOME=str(tmp_path))
     document = json.loads(done.stdout)
     assert "both are the same commit: what differs is this machine's own floor" in document["notes"]
     floor = document["noise"]["aa_floor_percent"]
@@ -95,6 +99,21 @@ def test_version_that_dies_exits_2_not_1(toy: Path) -> None:
     assert "the worker of NEW (dead) ended with exit code 3 while trying toy:tick" in done.stderr
 
 
+def test_ctrl_c_exits_130_and_leaves_nothing_behind(toy: Path) -> None:
+    command = [sys.executable, "-m", "slotzero", "compare", "first", "slower", "--workload", "toy:tick"]
+    environment = {**os.environ, "PYTHONPATH": str(SOURCES)}
+    running = subprocess.Popen(command, cwd=toy, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    try:
+        while git(toy, "worktree", "list").count("\n") < 2:  # both are checked out
+            assert running.poll() is None
+        running.send_signal(signal.SIGINT)
+        running.communicate(timeout=30)
+    finally:
+        running.kill()
+    assert running.returncode == 130
+    assert git(toy, "worktree", "list").count("\n") == 0
+
+
 @pytest.fixture(scope="module")
 def sniper(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A repository with this very sniper, and a commit in which the fee policy counts sheep for a third of its time."""
@@ -120,7 +139,7 @@ def sniper(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_planted_slowdown_of_one_component_is_found_there_alone(sniper: Path) -> None:
-    parts = ("--component", "FEE_OPTIMIZATION", "--component", "PRIVACY", "--launches", "3", "--json")
+    parts = ("--component", "FEE_OPTIMIZATION", "--component", "PRIVACY", "--json")
     document = compared(sniper, "before", "after", *parts, code=1)
     found = {line["name"] for line in document["comparisons"] if line["verdict"] == "REGRESSED"}
     assert found == {"FEE_OPTIMIZATION"}

@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from compare_lab import QUICK, TICK, program, side
 from slotzero.errors import WorkerError
+from slotzero.perf.compare.course import LaunchPlan
 from slotzero.perf.compare.paired import Missing, PairedRun, Workload
 from slotzero.perf.types import Verdict
 
@@ -68,3 +70,42 @@ def test_hang_ends_the_comparison_with_a_sentence(tmp_path: Path) -> None:
 def test_workloads_of_one_name_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="different names"):
         run(tmp_path, tmp_path, STEADY, STEADY)
+
+
+@pytest.mark.parametrize("launches", [3, 4])
+def test_stopped_comparison_ends_with_what_the_last_look_had(tmp_path: Path, launches: int) -> None:
+    base = program(tmp_path / "base", TICK.format(turns=600))
+    new = program(tmp_path / "new", TICK.format(turns=1200))
+    begun = 0
+
+    def on_launch(_plan: LaunchPlan) -> None:
+        nonlocal begun
+        begun += 1
+        if begun > launches:
+            raise KeyboardInterrupt
+
+    run = PairedRun(side(base), side(new, "NEW"), [TICKS], seed=1, design=QUICK, on_launch=on_launch)
+    outcome = run.run()
+    assert (outcome.stopped, outcome.launches) == (True, launches)
+    assert [line.metric for line in outcome.comparisons] == ["median", "p75", "p90", "p95"]
+    assert {(line.launches, line.confirmed) for line in outcome.comparisons} == {(3, None)}
+
+
+def test_comparison_stopped_before_its_first_look_has_nothing(tmp_path: Path) -> None:
+    base = program(tmp_path / "base", TICK.format(turns=600))
+
+    def on_launch(_plan: LaunchPlan) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        PairedRun(side(base), side(base, "NEW"), [TICKS], seed=1, design=QUICK, on_launch=on_launch).run()
+
+
+def test_event_loops_are_compared_by_giving_each_version_its_own(tmp_path: Path) -> None:
+    which = "import asyncio\nasync def loop():\n    raise LookupError(type(asyncio.get_running_loop()).__module__)\n"
+    base = program(tmp_path / "base", which)
+    uvloops = msgspec.structs.replace(side(base), event_loop="uvloop")
+    (first,) = PairedRun(side(base), side(base), [Workload(name="l", target="toy:loop")], seed=1).run().missing
+    (second,) = PairedRun(uvloops, uvloops, [Workload(name="l", target="toy:loop")], seed=1).run().missing
+    assert first.reason == "LookupError: asyncio.unix_events"
+    assert second.reason == "LookupError: uvloop"

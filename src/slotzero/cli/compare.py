@@ -11,18 +11,28 @@ from slotzero.errors import UsageError, WorkerError
 
 if TYPE_CHECKING:
     from slotzero.perf.compare.document import CompareDocument
+    from slotzero.perf.compare.workers import EventLoop
     from slotzero.perf.types import Comparison
 
 __all__ = ["as_text", "compare"]
 
 _REGRESSED: Final = 1
 _UNUSABLE: Final = 2
+_INTERRUPTED: Final = 130
 _NAMES: Final = {"median": "p50"}
 
 
 class _Loop(enum.Enum):
     ASYNCIO = "asyncio"
     UVLOOP = "uvloop"
+    ASYNCIO_TO_UVLOOP = "asyncio-to-uvloop"
+
+
+_LOOPS: "Final[dict[_Loop, tuple[EventLoop, EventLoop]]]" = {
+    _Loop.ASYNCIO: ("asyncio", "asyncio"),
+    _Loop.UVLOOP: ("uvloop", "uvloop"),
+    _Loop.ASYNCIO_TO_UVLOOP: ("asyncio", "uvloop"),
+}
 
 
 def compare(
@@ -40,7 +50,10 @@ def compare(
         int, typer.Option(min=3, max=60, help="The most launches; an early decision needs fewer.")
     ] = 12,
     fail_at: Annotated[float, typer.Option(min=0, help="Exit 1 only for regressions of so many percent.")] = 0.0,
-    loop: Annotated[_Loop, typer.Option(help="The event loop of async workloads.")] = _Loop.ASYNCIO,
+    loop: Annotated[
+        _Loop | None,
+        typer.Option(help="The event loop of async workloads: by default uvloop for components, asyncio for others."),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of the order of blocks.")] = 1,
     allows_other_machine: Annotated[
         bool, typer.Option("--allow-other-machine", help="Compare files of different machines, with a warning.")
@@ -52,7 +65,11 @@ def compare(
     Revisions are checked out and measured in turns by two processes; an alarm is measured a second time before it
     counts. Files were measured at different times and are compared through the reference work: less sharply.
 
-    The exit code is 1 on a regression, 0 otherwise, 2 for wrong use or a version that cannot be measured.
+    Ctrl-C ends with what the last look had. To compare event loops: compare a revision with itself, --loop
+    asyncio-to-uvloop.
+
+    The exit code is 1 on a regression, 0 otherwise, 2 for wrong use or a version that cannot be measured, 130 after
+    Ctrl-C.
 
     Example: slotzero compare HEAD~1 HEAD --component FILTERS
     """
@@ -88,13 +105,15 @@ def compare(
                 workloads=workloads_for(component or [], workload or []),
                 seed=seed,
                 design=Design(looks=looks),
-                event_loop=loop.value,
+                loops=_LOOPS[loop or (_Loop.ASYNCIO if workload and not component else _Loop.UVLOOP)],
                 report=_progress,
             )
         except WorkerError as error:
             typer.echo(f"slotzero: {error}", err=True)
             raise typer.Exit(_UNUSABLE) from error
     typer.echo(encode(document).decode() if is_json else as_text(document))
+    if document.stopped:
+        raise typer.Exit(_INTERRUPTED)
     if regressions(document, fail_at):
         raise typer.Exit(_REGRESSED)
 
@@ -143,6 +162,8 @@ def _summary(document: "CompareDocument") -> list[str]:
     if noise is not None:
         own = "not measured today" if noise.aa_floor_percent is None else f"{noise.aa_floor_percent:.1f} %"
         lines.append(f"noise: {'quiet' if noise.quiet else '; '.join(noise.reasons)}; two copies of one version: {own}")
+    if document.stopped:
+        lines.append("stopped: these are the verdicts of the last look, alarms are not confirmed")
     return [*lines, *document.notes]
 
 

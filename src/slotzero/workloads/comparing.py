@@ -14,7 +14,8 @@ from slotzero.perf.compare.design import DEFAULT_DESIGN, Design
 from slotzero.perf.compare.document import CompareDocument, Version, paired_document, stored_document
 from slotzero.perf.compare.own_floor import floor_of, keep_floor, kept_floor
 from slotzero.perf.compare.paired import PairedRun, Workload
-from slotzero.perf.compare.stored import compare_stored
+from slotzero.perf.compare.stored import compare_stored, fallen_success
+from slotzero.perf.compare.workers import EventLoop
 from slotzero.perf.environment import Passport, passport
 from slotzero.perf.result_file import ResultDocument, read_result_file
 from slotzero.perf.types import BenchmarkResult
@@ -67,7 +68,7 @@ def compare_revisions(
     workloads: Sequence[Workload],
     seed: int,
     design: Design = DEFAULT_DESIGN,
-    event_loop: Literal["asyncio", "uvloop"] = "asyncio",
+    loops: tuple[EventLoop, EventLoop] = ("asyncio", "asyncio"),
     report: Callable[[str], None] = lambda _text: None,
 ) -> CompareDocument:
     """Check both versions out, measure them paired in time, and judge. *Does I/O.*
@@ -79,7 +80,7 @@ def compare_revisions(
         workloads: What to measure.
         seed: Of everything drawn.
         design: How much is measured.
-        event_loop: Which loop async workloads run on.
+        loops: What async workloads run on, in the base and in the new version.
         report: Told of the progress, a line each time.
 
     Raises:
@@ -95,21 +96,21 @@ def compare_revisions(
         before = stack.enter_context(checked_out(base, folder, report=report))
         after = stack.enter_context(checked_out(new, folder, report=report))
         run = PairedRun(
-            before.side("BASE"),
-            after.side("NEW"),
+            before.side("BASE", loops[0]),
+            after.side("NEW", loops[1]),
             workloads,
             seed=seed,
             design=design,
-            event_loop=event_loop,
             on_launch=on_launch,
         )
         outcome = run.run()
     if not outcome.comparisons:
         first = outcome.missing[0]
         raise UsageError(f"nothing could be compared; {first.name} is not in {first.side}: {first.reason}")
-    here = passport(event_loop=event_loop)
-    document = paired_document(before, after, outcome, environment=here, design=design, seed=seed)
-    return _with_own_floor(document, here)
+    here = passport(event_loop=" and ".join(dict.fromkeys(loops)))
+    notes = [] if loops[0] == loops[1] else [f"BASE runs on {loops[0]}, NEW on {loops[1]}"]
+    document = paired_document(before, after, outcome, environment=here, design=design, seed=seed, notes=notes)
+    return _with_own_floor(document, here, is_one_loop=loops[0] == loops[1])
 
 
 def compare_files(base: Path, new: Path, *, allows_other_machine: bool = False) -> CompareDocument:
@@ -132,6 +133,7 @@ def compare_files(base: Path, new: Path, *, allows_other_machine: bool = False) 
         notes = (f"WARNING: measured on different machines ({differing}); differences may be the machines'",)
     results = [[one for one in document.results if isinstance(one, BenchmarkResult)] for _, document in documents]
     comparisons, left_out = compare_stored(*results)
+    notes += tuple(f"WARNING: {fall}" for fall in fallen_success(*results))
     if not comparisons:
         why = f": {left_out[0].name} is {left_out[0].reason}" if left_out else ""
         raise UsageError(f"{base} and {new} have no benchmark in common that can be compared{why}")
@@ -158,10 +160,10 @@ def _differing(base: Passport, new: Passport) -> str:
     return "; ".join(found) or "their fingerprints differ"
 
 
-def _with_own_floor(document: CompareDocument, here: Passport) -> CompareDocument:
+def _with_own_floor(document: CompareDocument, here: Passport, *, is_one_loop: bool) -> CompareDocument:
     """Keep what two copies of one version differ by, and say what is known of it."""
     assert document.noise is not None
-    is_same = document.base.commit is not None and document.base.commit == document.new.commit
+    is_same = is_one_loop and document.base.commit is not None and document.base.commit == document.new.commit
     notes = document.notes
     if is_same:
         floor = floor_of(list(document.comparisons))

@@ -84,7 +84,9 @@ def _decided(
         return Decided(suspicions=tuple(found), document=None, reason=reason)
     workloads = workloads_for(components, ())
     try:
-        document = compare_revisions(before, after, folder=folder, workloads=workloads, seed=seed, report=report)
+        document = compare_revisions(
+            before, after, folder=folder, workloads=workloads, seed=seed, loops=("uvloop", "uvloop"), report=report
+        )
     except UsageError as error:
         return Decided(suspicions=tuple(found), document=None, reason=str(error))
     return Decided(suspicions=tuple(found), document=document)

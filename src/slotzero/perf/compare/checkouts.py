@@ -23,7 +23,7 @@ from typing import Final
 from msgspec import Struct
 
 from slotzero.errors import UsageError
-from slotzero.perf.compare.workers import Side
+from slotzero.perf.compare.workers import EventLoop, Side
 
 __all__ = ["LOCK", "Checkout", "checked_out", "commit_of", "differing_pins", "is_revision"]
 
@@ -50,13 +50,20 @@ class Checkout(Struct, frozen=True, kw_only=True):
     python: str
     environment: str
 
-    def side(self, role: str) -> Side:
+    def side(self, role: str, event_loop: EventLoop = "asyncio") -> Side:
         """Return what a worker of this version is started with."""
         shown = self.name if self.commit is None else f"{self.name} {self.commit[:_SHORT]}"
         sources = Path(self.root) / "src"
         path = sources if sources.is_dir() else Path(self.root)
         root = str(Path(self.root).resolve())
-        return Side(label=f"{role} ({shown})", python=self.python, paths=(str(path),), root=root, cwd=self.root)
+        return Side(
+            label=f"{role} ({shown})",
+            python=self.python,
+            paths=(str(path),),
+            root=root,
+            cwd=self.root,
+            event_loop=event_loop,
+        )
 
 
 def commit_of(name: str, folder: Path) -> str | None:

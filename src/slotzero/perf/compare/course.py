@@ -155,7 +155,7 @@ class Course:
         """Return a line for each percentile of each workload, in order; those of early stops included."""
         repeated: dict[_Key, tuple[Verdict, float]] = {}
         evidence: dict[_Key, Evidence] = {}
-        if self._repeat is not None and self._repeated:
+        if self._repeat is not None and self._repeated == self._repeats:
             evidence, repeated = self._repeat.judged(self._rules, CONFIDENCE)
         lines = []
         for key, (verdict, p_value) in self._verdicts.items():

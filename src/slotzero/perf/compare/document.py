@@ -1,6 +1,7 @@
 """What a comparison says, as one document: `slotzero.compare/1`."""
 
 import math
+from collections.abc import Sequence
 from statistics import fmean
 from typing import Final, Literal
 
@@ -46,6 +47,7 @@ class CompareDocument(Struct, frozen=True, kw_only=True):
         base_ns: By workload, the median over blocks of each percentile's value (paired only); likewise `new_ns`.
         loops: How many calls were timed as one sample, where it was more than one.
         notes: Sentences a reader should know.
+        stopped: Whether it was stopped before everything was decided.
     """
 
     schema_: str = field(name="schema", default=SCHEMA)
@@ -65,6 +67,7 @@ class CompareDocument(Struct, frozen=True, kw_only=True):
     new_ns: dict[str, dict[str, float]] = {}
     loops: dict[str, int] = {}
     notes: tuple[str, ...] = ()
+    stopped: bool = False
 
 
 _WORST_FIRST: Final = (
@@ -77,13 +80,20 @@ _WORST_FIRST: Final = (
 
 
 def paired_document(
-    base: Checkout, new: Checkout, outcome: PairedOutcome, *, environment: Passport, design: Design, seed: int
+    base: Checkout,
+    new: Checkout,
+    outcome: PairedOutcome,
+    *,
+    environment: Passport,
+    design: Design,
+    seed: int,
+    notes: Sequence[str] = (),
 ) -> CompareDocument:
     """Return the document of a paired comparison. *Pure.*"""
-    notes = [f"BASE runs in {base.environment}", f"NEW runs in {new.environment}"]
+    said = [f"BASE runs in {base.environment}", f"NEW runs in {new.environment}", *notes]
     if outcome.loops:
         shown = ", ".join(f"{name} {loops}" for name, loops in sorted(outcome.loops.items()))
-        notes.append(f"calls too short for the clock were timed in groups, percentiles are those of groups: {shown}")
+        said.append(f"calls too short for the clock were timed in groups, percentiles are those of groups: {shown}")
     return CompareDocument(
         kind="paired",
         base=Version(name=base.name, commit=base.commit, environment=base.environment),
@@ -100,7 +110,8 @@ def paired_document(
         base_ns=outcome.base_ns,
         new_ns=outcome.new_ns,
         loops=outcome.loops,
-        notes=tuple(notes),
+        notes=tuple(said),
+        stopped=outcome.stopped,
     )
 
 

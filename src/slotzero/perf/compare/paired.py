@@ -64,6 +64,7 @@ class PairedOutcome(Struct, frozen=True, kw_only=True):
         base_ns: By workload, the median over blocks of each percentile's value in the base; likewise `new_ns`.
         loops: How many calls were timed as one sample, by workload; percentiles of such workloads are those of groups.
         noise: How quiet the machine was meanwhile.
+        stopped: Whether it was stopped before everything was decided.
     """
 
     comparisons: list[Comparison]
@@ -73,6 +74,7 @@ class PairedOutcome(Struct, frozen=True, kw_only=True):
     new_ns: dict[str, dict[str, float]]
     loops: dict[str, int]
     noise: NoiseCertificate
+    stopped: bool = False
 
 
 class _Size(Struct):
@@ -90,7 +92,6 @@ class PairedRun:
         seed: Of everything drawn.
         design: How much is measured.
         rules: What counts, by percentile.
-        event_loop: Which loop async workloads run on.
         on_launch: Called before each launch with its plan and the workloads' number, for showing progress.
         block_timeout_ms: After which a block counts as hung.
     """
@@ -104,7 +105,6 @@ class PairedRun:
         seed: int,
         design: Design = DEFAULT_DESIGN,
         rules: Mapping[str, Rule] = DEFAULT_RULES,
-        event_loop: Literal["asyncio", "uvloop"] = "asyncio",
         on_launch: Callable[[LaunchPlan], None] = lambda _plan: None,
         block_timeout_ms: int = _BLOCK_MS,
     ) -> None:
@@ -114,7 +114,6 @@ class PairedRun:
         self._workloads = {workload.name: workload for workload in workloads}
         self._design = design
         self._metrics = tuple(rules)
-        self._event_loop = event_loop
         self._on_launch = on_launch
         self._block_ms = block_timeout_ms
         self._draw = Random(seed)  # noqa: S311 hash seeds and an order, no secret
@@ -125,16 +124,22 @@ class PairedRun:
         self._values: tuple[dict[str, list[dict[str, float]]], ...] = ({}, {})
 
     def run(self) -> PairedOutcome:
-        """Measure until everything is decided. *Does I/O.*
+        """Measure until everything is decided, or Ctrl-C: then with what the last look had. *Does I/O.*
 
         Raises:
             WorkerError: A version's process ended, hung or failed in the middle.
+            KeyboardInterrupt: It was stopped before the first look.
         """
-        watch, launches = QuietWatch(), 0
-        while (plan := self._course.next_launch()) is not None:
-            self._on_launch(plan)
-            self._course.add(self._launch(plan))
-            launches += 1
+        watch, launches, stopped = QuietWatch(), 0, False
+        try:
+            while (plan := self._course.next_launch()) is not None:
+                self._on_launch(plan)
+                self._course.add(self._launch(plan))
+                launches += 1
+        except KeyboardInterrupt:
+            if not self._course.comparisons():
+                raise
+            stopped = True
         base, new = ({name: self._middle(blocks) for name, blocks in side.items()} for side in self._values)
         return PairedOutcome(
             comparisons=self._course.comparisons(),
@@ -144,12 +149,12 @@ class PairedRun:
             new_ns=new,
             loops={name: size.loops for name, size in self._sizes.items() if size.loops > 1},
             noise=watch.certificate(),
+            stopped=stopped,
         )
 
     def _launch(self, plan: LaunchPlan) -> dict[str, list[dict[str, float]]]:
         environment = {
             "PYTHONHASHSEED": str(self._draw.randrange(_SEEDS)),
-            "SLOTZERO_WORKER_LOOP": self._event_loop,
             **_core(),
         }
         found: dict[str, list[dict[str, float]]] = {}

@@ -26,7 +26,7 @@ from slotzero.perf.compare.rule import Evidence, Rule, as_percent
 from slotzero.perf.stats import CONFIDENCE
 from slotzero.perf.types import BenchmarkResult, Comparison, Interval, LatencyStats
 
-__all__ = ["STORED_RULE", "Incomparable", "by_title", "compare_stored"]
+__all__ = ["STORED_RULE", "Incomparable", "by_title", "compare_stored", "fallen_success"]
 
 STORED_RULE: Final = Rule(floor_percent=10.0, margin_percent=10.0)
 _SCATTER: Final = 0.024
@@ -93,6 +93,22 @@ def by_title(results: Sequence[BenchmarkResult]) -> dict[str, BenchmarkResult]:
         result.name if names[result.name] == 1 else f"{result.name} on {result.event_loop.split()[0]}": result
         for result in results
     }
+
+
+def fallen_success(base: Sequence[BenchmarkResult], new: Sequence[BenchmarkResult]) -> list[str]:
+    """Return whose success rate has surely fallen (its interval lies wholly below the old one), a sentence each."""
+    before = by_title(base)
+    found = []
+    for name, result in by_title(new).items():
+        if (old := before.get(name)) is None:
+            continue
+        then, now = old.throughput, result.throughput
+        if now.success_interval.high < then.success_interval.low:
+            found.append(
+                f"{name} succeeded in {now.success_rate_percent:.1f} % of samples, "
+                f"in {then.success_rate_percent:.1f} % before"
+            )
+    return found
 
 
 def _obstacle(base: BenchmarkResult, new: BenchmarkResult) -> str:

@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Final, Self
+from typing import IO, Final, Literal, Self
 
 import msgspec
 from msgspec import Struct
@@ -21,7 +21,9 @@ from msgspec import Struct
 from slotzero.clock import add_ms, as_ms, elapsed_ns, mono_ns
 from slotzero.errors import WorkerError
 
-__all__ = ["HARNESS", "Reply", "Side", "Worker"]
+__all__ = ["HARNESS", "EventLoop", "Reply", "Side", "Worker"]
+
+EventLoop = Literal["asyncio", "uvloop"]
 
 HARNESS: Final = Path(__file__).with_name("worker.py")
 _READY_MS: Final = 60_000
@@ -40,6 +42,7 @@ class Side(Struct, frozen=True, kw_only=True):
         paths: Its sources, put before everything installed.
         root: Where the measured code must lie, or None where that is not known.
         cwd: Where its process starts; None = here.
+        event_loop: What async workloads run on.
     """
 
     label: str
@@ -47,6 +50,7 @@ class Side(Struct, frozen=True, kw_only=True):
     paths: tuple[str, ...] = ()
     root: str | None = None
     cwd: str | None = None
+    event_loop: EventLoop = "asyncio"
 
 
 class Reply(Struct, frozen=True):
@@ -76,7 +80,8 @@ class Worker:
         self._said: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 closed with the worker
         self._doing = "starting"
         self._pending = b""
-        variables = {**os.environ, **environment, "PYTHONPATH": os.pathsep.join(side.paths)}
+        ours = {"PYTHONPATH": os.pathsep.join(side.paths), "SLOTZERO_WORKER_LOOP": side.event_loop}
+        variables = {**os.environ, **environment, **ours}
         command = [side.python, "-P", str(HARNESS)]
         try:
             self._process = subprocess.Popen(  # noqa: S603 an interpreter and a script of ours

@@ -1,7 +1,14 @@
 import pytest
 
-from slotzero.perf.compare.stored import Incomparable, by_title, compare_stored
-from slotzero.perf.types import Verdict
+from slotzero.perf.compare.stored import Incomparable, by_title, compare_stored, fallen_success
+from slotzero.perf.types import (
+    Interval,
+    ThroughputStats,
+    Verdict,
+    as_sample_count,
+    as_success_rate,
+    as_throughput_ops,
+)
 from stored_results import certificate, result
 
 
@@ -83,3 +90,19 @@ def test_what_cannot_be_compared_is_named() -> None:
 def test_one_benchmark_on_two_loops_is_two() -> None:
     both = [result(), result(event_loop="asyncio 3.11"), result("PRIVACY")]
     assert list(by_title(both)) == ["FILTERS on uvloop", "FILTERS on asyncio", "PRIVACY"]
+
+
+def rated(percent: float, low: float, high: float) -> ThroughputStats:
+    return ThroughputStats(
+        total_ops=as_sample_count(500),
+        ops_per_s=as_throughput_ops(100),
+        success_rate_percent=as_success_rate(percent),
+        success_interval=Interval(low, high),
+    )
+
+
+@pytest.mark.parametrize(("now", "is_named"), [(rated(80, 76, 84), True), (rated(98, 96, 99), False)])
+def test_fallen_success_rate_is_named(now: ThroughputStats, *, is_named: bool) -> None:
+    then = rated(99, 97.5, 99.6)
+    found = fallen_success([result(throughput=then), result("GONE")], [result(throughput=now), result("COME")])
+    assert found == (["FILTERS succeeded in 80.0 % of samples, in 99.0 % before"] if is_named else [])
