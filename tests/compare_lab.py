@@ -10,7 +10,7 @@ from slotzero.perf.compare.design import Design
 from slotzero.perf.compare.workers import Side
 
 SOURCES = Path(slotzero_package.__file__).parent.parent
-QUICK = Design(looks=(3, 6, 12), rounds=6, calls=40)
+QUICK = Design(looks=(3, 6), rounds=6, calls=40)
 """Small, and with room to go on where other tests make noise."""
 TICK = """
 async def tick():

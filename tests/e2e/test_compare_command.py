@@ -13,7 +13,7 @@ import pytest
 
 from compare_lab import SOURCES, TICK, commit, git, program, slotzero
 
-TOY = ("--workload", "toy:tick", "--json")
+TOY = ("--workload", "toy:tick", "--launches", "6", "--json")
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +139,7 @@ def sniper(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_planted_slowdown_of_one_component_is_found_there_alone(sniper: Path) -> None:
-    parts = ("--component", "FEE_OPTIMIZATION", "--component", "PRIVACY", "--json")
+    parts = ("--component", "FEE_OPTIMIZATION", "--component", "PRIVACY", "--launches", "6", "--json")
     document = compared(sniper, "before", "after", *parts, code=1)
     found = {line["name"] for line in document["comparisons"] if line["verdict"] == "REGRESSED"}
     assert found == {"FEE_OPTIMIZATION"}
