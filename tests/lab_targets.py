@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -9,6 +10,7 @@ from collections.abc import AsyncIterator
 from slotzero.perf.workload import Workload, workload
 
 NUMBER = 7
+CALLS: list[None] = []
 
 
 def quick() -> None:
@@ -46,6 +48,19 @@ async def waiting() -> None:
     await asyncio.sleep(0.002)
 
 
+def curious() -> None:
+    """Read what is on stdin, as does a child; both find nothing, not the lab's own lines."""
+    assert os.read(0, 100) == b""
+    assert subprocess.run(["/bin/cat"], capture_output=True, check=True).stdout == b""
+
+
+async def hangs_once() -> None:
+    """Hang at the second call."""
+    CALLS.append(None)
+    if len(CALLS) == 2:
+        await asyncio.sleep(60)
+
+
 @workload
 async def surrounded(name: str = "nobody") -> AsyncIterator[Workload]:
     """Count what belongs to each sample."""
@@ -73,3 +88,10 @@ async def broken() -> AsyncIterator[Workload]:
     """Fail while the surroundings are built."""
     raise RuntimeError("the surroundings cannot be built")
     yield Workload(run=quick)  # type: ignore[unreachable]  # what makes it a generator
+
+
+@workload
+async def leaky() -> AsyncIterator[Workload]:
+    """Fail while the surroundings are taken down."""
+    yield Workload(run=quick)
+    raise OSError("the connection hangs")

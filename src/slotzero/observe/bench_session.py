@@ -13,7 +13,13 @@ from rich.table import Table
 from rich.text import Text
 
 from slotzero.observe.bench_table import milliseconds, print_benchmarks
-from slotzero.perf.result_file import ResultDocument, baseline_path, encode_document, write_result_file
+from slotzero.perf.result_file import (
+    ResultDocument,
+    baseline_path,
+    encode_document,
+    require_writable,
+    write_result_file,
+)
 from slotzero.perf.types import BenchmarkOutcome, BenchmarkResult, Progress
 from slotzero.workloads.bench_run import BenchPlan, is_good, run_benchmarks
 
@@ -44,6 +50,8 @@ def bench_session(plan: BenchPlan, *, baseline: str | None, json: Path | None, s
         UsageError: A file cannot be written. What can be known of that is found out before measuring.
     """
     kept = None if baseline is None else baseline_path(baseline)
+    if json is not None and json != STDOUT:
+        require_writable(json)
     session = _Session()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         document = runner.run(session.run(plan))

@@ -35,6 +35,8 @@ def print_benchmarks(console: Console, document: ResultDocument) -> None:
     results = [result for result in document.results if isinstance(result, BenchmarkResult)]
     if results:
         console.print(Text(document.title, style="bold"))
+        where = document.environment
+        console.print(Text(f"{where.cpu}, {where.cores} cores, {where.system}, {where.python}", style="dim"))
         for table in _tables(results, is_wide=console.width >= _WIDE):
             console.print(table)
     for failure in document.results:
@@ -137,9 +139,9 @@ _SPLIT: Final[tuple[_Column, ...]] = (
     ("own p50", lambda result: _part(result.own_ms, "median")),
     ("own p95", lambda result: _part(result.own_ms, "p95")),
     ("own p99", lambda result: _part(result.own_ms, "p99")),
-    ("waited p50", lambda result: _part(result.waited_ms, "median")),
-    ("waited p95", lambda result: _part(result.waited_ms, "p95")),
-    ("waited p99", lambda result: _part(result.waited_ms, "p99")),
+    ("wait p50", lambda result: _part(result.waited_ms, "median")),
+    ("wait p95", lambda result: _part(result.waited_ms, "p95")),
+    ("wait p99", lambda result: _part(result.waited_ms, "p99")),
 )
 
 

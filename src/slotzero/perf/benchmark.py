@@ -343,7 +343,8 @@ class _Run:
         if steady is False:
             notes.append(f"no steady state within {warm.made} warm-up calls")
         if failed := sum(warm.errors.values()):
-            notes.append(f"{failed} of {warm.made} warm-up calls failed")
+            kinds = ", ".join(sorted(warm.errors))
+            notes.append(f"{failed} of {warm.made} warm-up calls failed ({kinds})")
         if self._options.trace_heap:
             notes.append("the Python heap was traced, which multiplies times")
         return tuple(notes)

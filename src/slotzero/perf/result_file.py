@@ -33,6 +33,7 @@ __all__ = [
     "decode_document",
     "encode_document",
     "read_result_file",
+    "require_writable",
     "write_result_file",
 ]
 
@@ -163,6 +164,20 @@ def write_result_file(path: Path, document: ResultDocument) -> None:
         made.replace(path)
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.strerror or error}") from error
+
+
+def require_writable(path: Path) -> None:
+    """Find out before a long measurement whether a file can be written there. *Does I/O.*
+
+    Raises:
+        UsageError: It cannot, as far as that can be known.
+    """
+    if path.is_dir():
+        raise UsageError(f"{path} cannot be written: it is a folder")
+    if not path.parent.is_dir():
+        raise UsageError(f"{path} cannot be written: there is no folder {path.parent}")
+    if not os.access(path.parent, os.W_OK):
+        raise UsageError(f"{path} cannot be written: nothing may be written in {path.parent}")
 
 
 def baseline_path(name: str) -> Path:

@@ -19,7 +19,7 @@ from slotzero.perf.types import BenchmarkError, HookFailed, SampleFailed, Unawai
 from slotzero.perf.watchdog import Watchdog
 from slotzero.trace import Component, Span, Trace
 
-__all__ = ["AbandonedError", "Callable0", "Check", "SampleLoop", "Tape", "is_async", "kind_of"]
+__all__ = ["AbandonedError", "Callable0", "Check", "SampleLoop", "Tape", "is_async", "kind_of", "leaf_of"]
 
 Callable0: TypeAlias = Callable[[], object]
 Check: TypeAlias = Callable[[object], str | None]
@@ -139,11 +139,16 @@ def is_async(fn: Callable0) -> bool:
     return inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(getattr(fn, "__call__", None))  # noqa: B004 its kind, not whether it is there
 
 
-def kind_of(error: BaseException) -> str:
-    """Return a stable short name of an error: its class, for a group that of its first leaf."""
+def leaf_of(error: BaseException) -> BaseException:
+    """Return the error itself, for a group its first leaf."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
-    return type(error).__name__
+    return error
+
+
+def kind_of(error: BaseException) -> str:
+    """Return a stable short name of an error: its class, for a group that of its first leaf."""
+    return type(leaf_of(error)).__name__
 
 
 class SampleLoop:

@@ -49,6 +49,7 @@ __all__ = [
     "Stuck",
     "SuccessRate",
     "Suggestion",
+    "SurroundingsFailed",
     "Target",
     "TargetVerdict",
     "ThroughputOps",
@@ -493,8 +494,24 @@ class CallableNotFound(Struct, frozen=True, kw_only=True, tag="callable_not_foun
     message: str
 
 
+class SurroundingsFailed(Struct, frozen=True, kw_only=True, tag="surroundings_failed"):
+    """What a workload builds around its samples could not be built (isolated benchmarks only)."""
+
+    reference: str
+    kind: str
+    message: str
+
+
 BenchmarkError: TypeAlias = (
-    UnawaitedResult | SampleFailed | HookFailed | NoSuccess | MixedSpans | Stuck | WorkerLost | CallableNotFound
+    UnawaitedResult
+    | SampleFailed
+    | HookFailed
+    | NoSuccess
+    | MixedSpans
+    | Stuck
+    | WorkerLost
+    | CallableNotFound
+    | SurroundingsFailed
 )
 
 
@@ -556,6 +573,8 @@ def sentence(error: BenchmarkError) -> str:
             return f"its process ended with exit code {exit_code} and no result; it last wrote: {output or 'nothing'}"
         case CallableNotFound(message=message):
             return message
+        case SurroundingsFailed(reference=reference, kind=kind, message=message):
+            return f"what {reference} needs could not be set up, {kind}: {message}"
         case _:
             assert_never(error)
 

@@ -7,7 +7,8 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
-from typing import Final
+from contextlib import AbstractAsyncContextManager
+from typing import Final, cast
 
 import msgspec
 from msgspec.structs import replace
@@ -16,14 +17,16 @@ from slotzero.clock import is_due, later, mono_ns, ms
 from slotzero.errors import UsageError
 from slotzero.perf.benchmark import measure
 from slotzero.perf.isolated import STOP, WorkerMessage, WorkerRequest
+from slotzero.perf.timing import Callable0, kind_of, leaf_of
 from slotzero.perf.types import (
+    BenchmarkError,
     BenchmarkFailure,
-    BenchmarkOptions,
     BenchmarkOutcome,
     BenchmarkResult,
     CallableNotFound,
     Progress,
     Stuck,
+    SurroundingsFailed,
 )
 from slotzero.perf.workload import Workload, WorkloadFactory, load_reference
 
@@ -33,6 +36,7 @@ _PROGRESS_EVERY_MS: Final = 100
 _STUCK_EXIT: Final = 70
 _ORPHANED_EXIT: Final = 71
 _WRONG_USE: Final = 2
+_MOST_TEXT: Final = 500
 
 
 class _Parent:
@@ -42,8 +46,13 @@ class _Parent:
     interpreter, which wants to close it at the end, gives up after a second with a fatal error.
     """
 
-    def __init__(self, out: int) -> None:
-        self._out = out
+    def __init__(self) -> None:
+        # Descriptors of our own: what the measured code or a child of its prints or reads must not come between.
+        self._in, self._out = os.dup(0), os.dup(1)
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(nothing, 0)
+        os.close(nothing)
+        os.dup2(2, 1)
         self._read = bytearray()
         self._lock = threading.Lock()
         self._next_at = 0
@@ -63,7 +72,7 @@ class _Parent:
     def line(self) -> bytes:
         """Return the next line, empty when there will be none."""
         while b"\n" not in self._read:
-            more = os.read(0, 65_536)
+            more = os.read(self._in, 65_536)
             if not more:
                 return b""
             self._read += more
@@ -95,9 +104,7 @@ def main() -> None:
         sys.stderr.write("this is the worker of an isolated benchmark, started by slotzero.perf itself\n")
         sys.exit(_WRONG_USE)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # What the measured code prints must not come between our lines.
-    parent = _Parent(os.dup(1))
-    os.dup2(2, 1)
+    parent = _Parent()
     request = msgspec.json.decode(parent.line(), type=WorkerRequest)
     sys.path[:] = request.path
     with asyncio.Runner(loop_factory=_loop_factory(sys.argv[1])) as runner:
@@ -113,7 +120,6 @@ def _loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 async def _measure(request: WorkerRequest, parent: _Parent) -> BenchmarkOutcome:
-    options = request.options
     task, loop = asyncio.current_task(), asyncio.get_running_loop()
 
     def on_gone() -> None:
@@ -125,48 +131,71 @@ async def _measure(request: WorkerRequest, parent: _Parent) -> BenchmarkOutcome:
         os._exit(_ORPHANED_EXIT)
 
     parent.listen(on_gone)
+    job = _Job(request, parent)
     try:
         found = load_reference(request.reference)
+        surroundings = found.open(**request.parameters) if isinstance(found, WorkloadFactory) else None
     except UsageError as error:
-        return _failure(options, CallableNotFound(reference=request.reference, message=str(error)))
+        return job.failure(CallableNotFound(reference=request.reference, message=str(error)))
+    if surroundings is None:
+        return await job.measure(Workload(run=cast("Callable0", found)))
+    return await job.measure_within(surroundings)
 
-    def on_stuck(sample: int) -> None:
-        stuck = Stuck(sample=sample, timeout_ms=options.timeout_ms)
-        parent.say(WorkerMessage(outcome=_failure(options, stuck)))
-        os._exit(_STUCK_EXIT)
 
-    async def take(made: Workload) -> BenchmarkOutcome:
+class _Job:
+    """The one benchmark of this process."""
+
+    def __init__(self, request: WorkerRequest, parent: _Parent) -> None:
+        self._request = request
+        self._options = request.options
+        self._parent = parent
+
+    async def measure_within(self, surroundings: AbstractAsyncContextManager[Workload]) -> BenchmarkOutcome:
+        """Measure a workload. What is known already is not lost when its surroundings cannot be taken down."""
+        outcome: BenchmarkOutcome | None = None
+        try:
+            async with surroundings as made:
+                outcome = await self.measure(made)
+        except Exception as error:  # noqa: BLE001 anyone's code; its reason is the result
+            kind, message = kind_of(error), str(leaf_of(error))[:_MOST_TEXT]
+            if outcome is None:
+                return self.failure(SurroundingsFailed(reference=self._request.reference, kind=kind, message=message))
+            if isinstance(outcome, BenchmarkResult):
+                note = f"what it needed could not be taken down in order, {kind}: {message}"
+                outcome = replace(outcome, notes=(*outcome.notes, note))
+        assert outcome is not None, "a block that ends without an error has an outcome"
+        return outcome
+
+    async def measure(self, made: Workload) -> BenchmarkOutcome:
+        """Measure, and add what the workload says of itself."""
         outcome = await measure(
             made.run,
-            options,
+            self._options,
             setup=made.setup,
             teardown=made.teardown,
             check=made.check,
-            on_progress=parent.on_progress,
-            on_stuck=on_stuck,
+            on_progress=self._parent.on_progress,
+            on_stuck=self._on_stuck,
         )
-        if isinstance(outcome, BenchmarkResult):
-            more = made.report() if made.report is not None else ()
-            return replace(outcome, notes=(*made.notes, *more, *outcome.notes))
-        return outcome
+        if not isinstance(outcome, BenchmarkResult):
+            return outcome
+        more = made.report() if made.report is not None else ()
+        return replace(outcome, notes=(*made.notes, *more, *outcome.notes))
 
-    if not isinstance(found, WorkloadFactory):
-        return await take(Workload(run=found))
-    try:
-        surroundings = found.open(**request.parameters)
-    except UsageError as error:
-        return _failure(options, CallableNotFound(reference=request.reference, message=str(error)))
-    async with surroundings as made:
-        return await take(made)
+    def _on_stuck(self, sample: int) -> None:
+        stuck = Stuck(sample=sample, timeout_ms=self._options.timeout_ms)
+        self._parent.say(WorkerMessage(outcome=self.failure(stuck)))
+        os._exit(_STUCK_EXIT)
 
-
-def _failure(options: BenchmarkOptions, error: CallableNotFound | Stuck) -> BenchmarkFailure:
-    return BenchmarkFailure(
-        component=options.component.value if options.component else None,
-        name=options.title,
-        error=error,
-        labels=options.labels,
-    )
+    def failure(self, error: BenchmarkError) -> BenchmarkFailure:
+        """Return why there is no result."""
+        options = self._options
+        return BenchmarkFailure(
+            component=options.component.value if options.component else None,
+            name=options.title,
+            error=error,
+            labels=options.labels,
+        )
 
 
 if __name__ == "__main__":

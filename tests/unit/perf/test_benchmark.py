@@ -272,7 +272,7 @@ async def test_no_success_is_no_result() -> None:
 
 async def test_failed_warm_up_calls_are_told() -> None:
     found = await result_of(Calls(fails_at(1)), warmup=3)
-    assert found.notes[-1] == "1 of 3 warm-up calls failed"
+    assert found.notes[-1] == "1 of 3 warm-up calls failed (ValueError)"
 
 
 async def test_an_unawaited_coroutine_fails_hard_and_warns_of_nothing() -> None:
@@ -634,6 +634,24 @@ async def test_a_result_says_where_it_was_measured_and_how_quiet_it_was() -> Non
     assert found.noise.clock_floor_ns > 0
     assert found.noise.quiet == (not found.noise.reasons)
     assert any("close to what reading the clock takes" in note for note in found.notes)
+
+
+async def test_resources_come_with_the_result_and_the_heap_on_request() -> None:
+    kept: list[object] = []
+
+    async def sample() -> None:
+        kept.append(bytearray(100_000))
+        await asyncio.sleep(0.002)
+
+    found = await result_of(sample, samples=60, collect_resources=True, resource_sample_interval_ms=5, trace_heap=True)
+    used = found.resources
+    assert used is not None
+    assert used.python_heap_mb is not None
+    assert used.python_heap_mb >= 6
+    assert used.loop_delay is not None
+    assert used.sampler.ticks > 0
+    assert "the Python heap was traced, which multiplies times" in found.notes
+    assert (await result_of(Calls())).resources is None
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ import pytest
 
 from slotzero.clock import elapsed_ns, mono_ns
 from slotzero.errors import UsageError
-from slotzero.perf import BenchmarkFailure, BenchmarkOptions, BenchmarkResult, BenchmarkService
-from slotzero.perf.types import CallableNotFound, Progress, Stuck, UnawaitedResult, WorkerLost
+from slotzero.perf import BenchmarkFailure, BenchmarkOptions, BenchmarkResult, BenchmarkService, procfs
+from slotzero.perf.types import CallableNotFound, Progress, Stuck, SurroundingsFailed, UnawaitedResult, WorkerLost
 from slotzero.perf.workload import WorkloadFactory, load_reference
 
 
@@ -44,6 +44,20 @@ async def test_what_the_measured_code_prints_disturbs_nothing() -> None:
     assert found.throughput.total_ops == 20
 
 
+async def test_what_the_measured_code_reads_is_not_ours() -> None:
+    found = await isolated("lab_targets:curious")
+    assert isinstance(found, BenchmarkResult)
+    assert found.throughput.total_ops == 20
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+async def test_hanging_samples_time_out_on_either_loop(loop: str) -> None:
+    found = await isolated("lab_targets:hangs_once", loop=loop, timeout_ms=200, samples=4, warmup=0)
+    assert isinstance(found, BenchmarkResult)
+    assert found.errors == {"timeout": 1}
+    assert found.throughput.total_ops == 3
+
+
 async def test_two_run_at_once_and_name_each_other() -> None:
     service = BenchmarkService()
     one, two = await asyncio.gather(
@@ -67,11 +81,35 @@ async def test_a_process_that_dies_leaves_its_last_words() -> None:
     assert found.error == WorkerLost(exit_code=9, output="these are its last words")
 
 
-async def test_surroundings_that_fail_end_the_process_with_their_reason() -> None:
+async def test_surroundings_that_cannot_be_built_are_one_sentence() -> None:
     found = await isolated("lab_targets:broken")
     assert isinstance(found, BenchmarkFailure)
-    assert isinstance(found.error, WorkerLost)
-    assert "the surroundings cannot be built" in found.error.output
+    assert found.error == SurroundingsFailed(
+        reference="lab_targets:broken", kind="RuntimeError", message="the surroundings cannot be built"
+    )
+
+
+async def test_surroundings_that_cannot_be_taken_down_do_not_cost_the_result() -> None:
+    found = await isolated("lab_targets:leaky")
+    assert isinstance(found, BenchmarkResult)
+    assert found.throughput.total_ops == 20
+    assert found.notes[-1] == "what it needed could not be taken down in order, OSError: the connection hangs"
+
+
+async def test_a_worker_outlives_its_parent_by_an_instant_only() -> None:
+    code = (
+        "import asyncio; from slotzero.perf import *;"
+        "asyncio.run(BenchmarkService().run_isolated('lab_targets:waiting',"
+        "BenchmarkOptions(name='x', samples=10_000_000)))"
+    )
+    parent = await asyncio.create_subprocess_exec(sys.executable, "-c", code)
+    async with asyncio.timeout(30):
+        while not (workers := procfs.descendants(parent.pid) or []):  # noqa: ASYNC110 the kernel tells nobody
+            await asyncio.sleep(0.01)
+        parent.kill()
+        await parent.wait()
+        while any(procfs.process_times(pid) is not None for pid in workers):  # noqa: ASYNC110 likewise
+            await asyncio.sleep(0.01)
 
 
 async def test_a_sample_that_cannot_be_interrupted_ends_its_process() -> None:

@@ -15,6 +15,7 @@ from slotzero.perf.types import (
     NoSuccess,
     SampleFailed,
     Stuck,
+    SurroundingsFailed,
     UnawaitedResult,
     WorkerLost,
     as_cpu_percent,
@@ -34,6 +35,7 @@ ERRORS: list[BenchmarkError] = [
     Stuck(sample=4, timeout_ms=100),
     WorkerLost(exit_code=9, output="last words"),
     CallableNotFound(reference="a:b", message="a:b: the module a has no b"),
+    SurroundingsFailed(reference="a:b", kind="LocalnetError", message="the chain did not start"),
 ]
 
 

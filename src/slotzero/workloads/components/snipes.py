@@ -6,6 +6,7 @@ the snipe's own stamps, so the sample is the sniper's time and not that of whoev
 """
 
 import asyncio
+import gc
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -28,6 +29,8 @@ _LOOK_EVERY_S: Final = 0.01
 _START_WITHIN_S: Final = 30
 _HOUR_MS: Final = 3_600_000
 _CREATOR_BUYS: Final = Lamports(100_000_000)
+_REFUSED_BUYS: Final = Lamports(12_000_000_000)
+_HEARD_WITHIN_S: Final = 0.1
 _LIFT: Final = Lamports(8_000_000_000)
 """What somebody else buys to lift a young coin by half and more: beyond any take-profit of the default settings."""
 
@@ -85,13 +88,28 @@ async def _sniping(slot_ms: str, seed: str, max_hold_ms: int) -> AsyncIterator[_
                 journal=JournalSettings(path=str(Path(folder) / "journal.sqlite3")),
             )
             engines: list[Engine] = []
+            gc.collect()
+            gc.freeze()  # as the session of `slotzero run` does
             run = group.create_task(snipe_on_localnet(settings, on_engine=engines.append))
             async with asyncio.timeout(_START_WITHIN_S):
                 while not engines or not engines[0].has_started:  # noqa: ASYNC110 the engine tells nobody
                     await asyncio.sleep(_LOOK_EVERY_S)
             with _stopped(engines[0]):
-                yield _Snipes(world, engines[0])
+                snipes = _Snipes(world, engines[0])
+                await _listens(snipes)
+                yield snipes
             await run
+
+
+async def _listens(snipes: _Snipes) -> None:
+    """Wait until the engine hears of creations: by coins that its filters refuse for the creator's large share."""
+    world = snipes.world
+    async with asyncio.timeout(_START_WITHIN_S):
+        while not snipes.report.detected:
+            await world.refresh()
+            world.wire.send(world.coin(creator_buys=_REFUSED_BUYS).creation)
+            await asyncio.sleep(_HEARD_WITHIN_S)
+            world.wire.answers()
 
 
 @contextmanager
