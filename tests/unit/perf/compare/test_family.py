@@ -1,13 +1,14 @@
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from slotzero.perf.compare.family import adjusted, judge
 from slotzero.perf.compare.rule import Rule, weigh
 from slotzero.perf.types import Verdict
 
+QUIET = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # other tests make noise
 CHANCES = st.lists(st.floats(0, 1, allow_nan=False), min_size=1, max_size=40)
 
 
@@ -18,6 +19,7 @@ def step_up(p_values: list[float], share: float) -> set[int]:
     return set(order[: max(fitting, default=0)])
 
 
+@QUIET
 @given(CHANCES, st.floats(0.01, 0.5))
 def test_corrected_values_reject_what_the_procedure_rejects(p_values: list[float], share: float) -> None:
     corrected = adjusted(p_values)
@@ -26,6 +28,7 @@ def test_corrected_values_reject_what_the_procedure_rejects(p_values: list[float
     assert {p_values[index] for index in found} == {p_values[index] for index in expected}
 
 
+@QUIET
 @given(CHANCES)
 def test_correction_never_lowers_a_value_and_keeps_the_order(p_values: list[float]) -> None:
     corrected = adjusted(p_values)

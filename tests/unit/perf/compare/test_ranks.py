@@ -1,10 +1,12 @@
 from itertools import product
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from slotzero.perf.compare.ranks import signed_rank_tail
+
+QUIET = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # other tests make noise
 
 
 def by_enumeration(differences: list[float]) -> float:
@@ -17,6 +19,7 @@ def by_enumeration(differences: list[float]) -> float:
     return reached / len(signs)
 
 
+@QUIET
 @given(st.lists(st.integers(-1000, 1000).filter(bool), min_size=1, max_size=9, unique_by=abs))
 def test_tail_is_the_share_of_all_sign_patterns(values: list[int]) -> None:
     differences = [float(value) for value in values]
@@ -38,6 +41,7 @@ def test_approximation_meets_the_exact_count_where_one_hands_over_to_the_other()
     assert tied == pytest.approx(exact, rel=0.1)
 
 
+@QUIET
 @given(st.lists(st.floats(-10, 10, allow_nan=False), min_size=1, max_size=80))
 def test_tail_is_a_chance_and_falls_with_the_shift(differences: list[float]) -> None:
     tail = signed_rank_tail(differences)
