@@ -2,8 +2,8 @@
 
 Model: if differences are symmetric about 0, each rank of their absolute values carries a plus with chance 1/2, whatever
 the distribution (Wilcoxon 1945). The chance that the ranks with a plus add up to at least what was seen is counted
-exactly up to 50 differences without ties (Hollander and Wolfe, section 3.1), and approximated by a normal variable with
-corrections for ties and continuity beyond.
+exactly up to 50 differences without ties and up to 25 with some (Hollander and Wolfe, section 3.1), and approximated by
+a normal variable with corrections for ties and continuity beyond.
 
 Assumptions: differences are independent of each other and symmetric about the shift tested. Random order within a pair
 brings symmetry about; independence between launches is more than independence between the blocks of one launch.
@@ -13,7 +13,7 @@ launches differ; the verdict asks the launches themselves as well. A difference 
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from itertools import accumulate, groupby
 from statistics import NormalDist
@@ -22,6 +22,7 @@ from typing import Final
 __all__ = ["signed_rank_tail"]
 
 _EXACT: Final = 50
+_EXACT_WITH_TIES: Final = 25
 
 
 def signed_rank_tail(differences: Sequence[float]) -> float:
@@ -33,15 +34,18 @@ def signed_rank_tail(differences: Sequence[float]) -> float:
     count = len(nonzero)
     if not count:
         return 1.0
-    total, place, ties = 0.0, 0, 0
+    total, place, ties, twice = 0.0, 0, 0, list[int]()
     for _, group in groupby(nonzero, key=abs):
         members = list(group)
         size = len(members)
         total += sum(value > 0 for value in members) * (place + (size + 1) / 2)
         ties += size**3 - size
+        twice += [2 * place + size + 1] * size  # tied differences share the mean of their ranks
         place += size
     if ties == 0 and count <= _EXACT:
         return _exact(count)[round(total)]
+    if count <= _EXACT_WITH_TIES:
+        return _tails(twice)[round(2 * total)]
     mean = count * (count + 1) / 4
     spread = math.sqrt(count * (count + 1) * (2 * count + 1) / 24 - ties / 48)
     return 1 - NormalDist().cdf((total - mean - 0.5) / spread) if spread else 1.0
@@ -50,10 +54,16 @@ def signed_rank_tail(differences: Sequence[float]) -> float:
 @lru_cache(maxsize=_EXACT)
 def _exact(count: int) -> tuple[float, ...]:
     """Return the chance of a rank sum of at least 0, 1, 2, ... for `count` differences."""
+    return _tails(range(1, count + 1))
+
+
+def _tails(ranks: Iterable[int]) -> tuple[float, ...]:
+    """Return the chance of a sum of at least 0, 1, 2, ... where each rank counts with chance 1/2."""
     ways = [1]
-    for place in range(1, count + 1):
-        longer = [*ways, *([0] * place)]
+    for rank in ranks:
+        longer = [*ways, *([0] * rank)]
         for total, number in enumerate(ways):
-            longer[total + place] += number
+            longer[total + rank] += number
         ways = longer
-    return tuple(number / 2**count for number in reversed(list(accumulate(reversed(ways)))))
+    whole = sum(ways)
+    return tuple(number / whole for number in reversed(list(accumulate(reversed(ways)))))
