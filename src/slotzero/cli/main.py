@@ -8,7 +8,9 @@ import typer
 
 from slotzero.cli.bench import bench
 from slotzero.cli.check import check
+from slotzero.cli.compare import compare
 from slotzero.cli.config import config_app
+from slotzero.cli.history import history_app
 from slotzero.cli.localnet import localnet
 from slotzero.cli.replay import replay
 from slotzero.cli.report import report
@@ -35,9 +37,11 @@ app.command()(run)
 app.command()(localnet)
 app.command()(replay)
 app.command()(check)
+app.command()(compare)
 app.command()(bench)
 app.command()(report)
 app.add_typer(config_app, name="config")
+app.add_typer(history_app, name="history")
 app.add_typer(wallet_app, name="wallet")
 
 

@@ -52,7 +52,7 @@ class _Snipes:
         while _ended(self.report) == ended_before:  # noqa: ASYNC110 the engine tells nobody
             await asyncio.sleep(_LOOK_EVERY_S)
         report = self.report
-        for trace in reversed(report.traces):
+        for trace in report.traces:
             if trace.span(component) is not None:
                 return trace
         return "no_span"
