@@ -11,6 +11,7 @@ from slotzero.cli.check import check
 from slotzero.cli.compare import compare
 from slotzero.cli.config import config_app
 from slotzero.cli.history import history_app
+from slotzero.cli.load import load
 from slotzero.cli.localnet import localnet
 from slotzero.cli.replay import replay
 from slotzero.cli.report import report
@@ -38,6 +39,7 @@ app.command()(localnet)
 app.command()(replay)
 app.command()(check)
 app.command()(compare)
+app.command()(load)
 app.command()(bench)
 app.command()(report)
 app.add_typer(config_app, name="config")
