@@ -133,8 +133,8 @@ def sample_of(trace: Trace, component: Component) -> SampleRecord | None:
         return None
     verdict, pool = trace.at(Stamp.VERDICT), trace.at(Stamp.POOL)
     stages: list[Stage] = []
-    if first <= Stamp.POOL and last >= Stamp.GATED and verdict is not None and pool is not None:
-        stages.append(_stage("honeypot", is_own=False, origin=start, start=pool, end=verdict))
+    if first < Stamp.GATED <= last and verdict is not None and pool is not None and verdict > start:
+        stages.append(_stage("honeypot", is_own=False, origin=start, start=max(pool, start), end=verdict))
     before = start
     for stamp in _LINE:
         at = trace.at(stamp)

@@ -8,41 +8,35 @@ from collections.abc import Sequence
 from typing import Final
 
 from slotzero.perf.types import Interval, StageStats
+from slotzero.web.report.axes import CHAR, FLOOR, LEFT, RIGHT, TOP, chart, legend, ticks_along, ticks_up, vertical
 from slotzero.web.report.records import Distribution
 from slotzero.web.report.scales import Scale, linear_ticks, log_ticks, thinned
 from slotzero.web.report.text import attr, duration, number, percent, plain
 
 __all__ = ["bullet", "bullet_axis", "cumulative", "density", "line", "split_bars", "stage_bars", "timeline"]
 
-_WIDTH: Final = 420
-_HEIGHT: Final = 220
-_LEFT: Final = 58
-_RIGHT: Final = 408
-_TOP: Final = 14
-_FLOOR: Final = 182
 _BARS: Final = 44
 _STRETCHES: Final = 240
 _DOTS: Final = 160
 _MARKS: Final = (("p50", 50.0), ("p95", 95.0), ("p99", 99.0))
-_CHAR: Final = 7.2
 
 
 def density(found: Distribution, marks: Sequence[tuple[str, float]], label: str) -> str:
     """Return how many samples took how long, as bars of equal width on a logarithmic axis."""
-    x = Scale.logarithmic(found.values_ns[0], found.values_ns[-1], start=_LEFT, end=_RIGHT)
+    x = Scale.logarithmic(found.values_ns[0], found.values_ns[-1], start=LEFT, end=RIGHT)
     counts = [0] * _BARS
     for value, count in zip(found.values_ns, found.counts, strict=True):
-        counts[min(int((x.at(value) - _LEFT) / (_RIGHT - _LEFT) * _BARS), _BARS - 1)] += count
+        counts[min(int((x.at(value) - LEFT) / (RIGHT - LEFT) * _BARS), _BARS - 1)] += count
     top = max(counts)
-    y = Scale(low=0, high=top, start=_FLOOR, end=_TOP + 12)
-    width = (_RIGHT - _LEFT) / _BARS
+    y = Scale(low=0, high=top, start=FLOOR, end=TOP + 12)
+    width = (RIGHT - LEFT) / _BARS
     bars = "".join(
-        f'<rect class="bar" x="{_LEFT + place * width + 0.6:.1f}" y="{y.at(count):.1f}" width="{width - 1.2:.1f}" '
-        f'height="{_FLOOR - y.at(count):.1f}"><title>{count} samples</title></rect>'
+        f'<rect class="bar" x="{LEFT + place * width + 0.6:.1f}" y="{y.at(count):.1f}" width="{width - 1.2:.1f}" '
+        f'height="{FLOOR - y.at(count):.1f}"><title>{count} samples</title></rect>'
         for place, count in enumerate(counts)
         if count
     )
-    return _chart(label, _time_axis(x) + _count_axis(y, top) + bars + _marks(x, marks))
+    return chart(label, _time_axis(x) + _count_axis(y, top) + bars + _marks(x, marks))
 
 
 def cumulative(
@@ -51,17 +45,17 @@ def cumulative(
     """Return the share of samples that took at most so long; one line for each of one or two series."""
     low = min(found.values_ns[0] for _, found in series)
     high = max(found.values_ns[-1] for _, found in series)
-    x = Scale.logarithmic(low, high, start=_LEFT, end=_RIGHT)
-    y = Scale(low=0, high=100, start=_FLOOR, end=_TOP)
+    x = Scale.logarithmic(low, high, start=LEFT, end=RIGHT)
+    y = Scale(low=0, high=100, start=FLOOR, end=TOP)
     parts = [_time_axis(x), _share_axis(y)]
     if limit_ns is not None and x.low < limit_ns < x.high:
-        parts.append(_vertical(x.at(limit_ns), "aim", "limit"))
+        parts.append(vertical(x.at(limit_ns), "aim", "limit"))
     for place, (_, found) in enumerate(series):
         points = _steps(found, x, y)
         parts.append(f'<path class="line s{place}" d="{points}"/>')
     if len(series) > 1:
-        parts.append(_legend([name for name, _ in series]))
-    return _chart(label, "".join(parts) + _marks(x, marks))
+        parts.append(legend([name for name, _ in series]))
+    return chart(label, "".join(parts) + _marks(x, marks))
 
 
 def timeline(
@@ -70,16 +64,16 @@ def timeline(
     """Return each sample in the order of the calls; many are drawn as the band from the smallest to the largest."""
     every = [*warmup_ns, *values_ns]
     low, high = max(min(every), 1), max(every)
-    x = Scale(low=-len(warmup_ns), high=max(len(values_ns), 1), start=_LEFT, end=_RIGHT)
-    y = Scale.logarithmic(low, high, start=_FLOOR, end=_TOP)
+    x = Scale(low=-len(warmup_ns), high=max(len(values_ns), 1), start=LEFT, end=RIGHT)
+    y = Scale.logarithmic(low, high, start=FLOOR, end=TOP)
     parts = [_time_axis_up(y), _order_axis(x, len(values_ns))]
     if warmup_ns:
         parts.append(
-            f'<rect class="warm" x="{_LEFT}" y="{_TOP}" width="{x.at(0) - _LEFT:.1f}" height="{_FLOOR - _TOP}">'
+            f'<rect class="warm" x="{LEFT}" y="{TOP}" width="{x.at(0) - LEFT:.1f}" height="{FLOOR - TOP}">'
             f"<title>{len(warmup_ns)} warm-up calls, not counted</title></rect>"
         )
     if limit_ns is not None and y.low < limit_ns < y.high:
-        parts.append(f'<path class="limit" d="M{_LEFT} {y.at(limit_ns):.1f}H{_RIGHT}"/>')
+        parts.append(f'<path class="limit" d="M{LEFT} {y.at(limit_ns):.1f}H{RIGHT}"/>')
     if len(every) <= _DOTS:
         parts += [
             f'<circle class="dot{" before" if place < len(warmup_ns) else ""}" r="1.9" '
@@ -93,7 +87,7 @@ def timeline(
             for place, least, most in stretches
         )
         parts.append(f'<path class="band" d="{lines}"/>')
-    return _chart(label, "".join(parts))
+    return chart(label, "".join(parts))
 
 
 def line(points: Sequence[tuple[float, float]], label: str, unit: str) -> str:
@@ -101,25 +95,25 @@ def line(points: Sequence[tuple[float, float]], label: str, unit: str) -> str:
     high = max(value for _, value in points)
     low = min(0.0, *(value for _, value in points))
     span = max(at for at, _ in points)
-    x = Scale(low=0, high=max(span, 1e-9), start=_LEFT, end=_RIGHT)
-    y = Scale(low=low, high=(high - low) * 1.12 + low or 1, start=_FLOOR, end=_TOP)
+    x = Scale(low=0, high=max(span, 1e-9), start=LEFT, end=RIGHT)
+    y = Scale(low=low, high=(high - low) * 1.12 + low or 1, start=FLOOR, end=TOP)
     path = "L".join(f"{x.at(at):.1f} {y.at(value):.1f}" for at, value in points)
-    parts = [_ticks_up([(y.at(tick), number(tick)) for tick in linear_ticks(y.low, y.high, 4)])]
-    parts.append(_ticks_along([(x.at(tick), number(tick)) for tick in linear_ticks(0, x.high, 5)], "seconds"))
-    parts.append(f'<text class="unit" x="{_LEFT + 4}" y="{_TOP + 2}">{plain(unit)}</text>')
-    parts.append(f'<path class="area" d="M{x.at(points[0][0]):.1f} {_FLOOR}L{path}V{_FLOOR}Z"/>')
+    parts = [ticks_up([(y.at(tick), number(tick)) for tick in linear_ticks(y.low, y.high, 4)])]
+    parts.append(ticks_along([(x.at(tick), number(tick)) for tick in linear_ticks(0, x.high, 5)], "seconds"))
+    parts.append(f'<text class="unit" x="{LEFT + 4}" y="{TOP + 2}">{plain(unit)}</text>')
+    parts.append(f'<path class="area" d="M{x.at(points[0][0]):.1f} {FLOOR}L{path}V{FLOOR}Z"/>')
     parts.append(f'<path class="line s0" d="M{path}"/>')
-    return _chart(label, "".join(parts))
+    return chart(label, "".join(parts))
 
 
 def stage_bars(stages: Sequence[StageStats], label: str) -> str:
     """Return the stages of the median sample below one another, from their start to their end."""
     end = max(stage.start_ms + stage.p50_ms for stage in stages) or 1.0
-    height = _TOP + 30 * len(stages) + 34
-    x = Scale(low=0, high=end, start=12, end=_RIGHT)
+    height = TOP + 30 * len(stages) + 34
+    x = Scale(low=0, high=end, start=12, end=RIGHT)
     parts = []
     for place, stage in enumerate(stages):
-        y = _TOP + 30 * place
+        y = TOP + 30 * place
         start, width = x.at(stage.start_ms), max(x.at(stage.start_ms + stage.p50_ms) - x.at(stage.start_ms), 2)
         text = f"{stage.name}  {duration(stage.p50_ms * 1e6)}, {percent(stage.critical_percent)} of the whole"
         parts.append(
@@ -129,18 +123,18 @@ def stage_bars(stages: Sequence[StageStats], label: str) -> str:
         )
     floor = height - 24
     ticks = [(x.at(tick), duration(tick * 1e6)) for tick in linear_ticks(0, end, 4)]
-    parts.append(_ticks_along(ticks, "", floor=floor, left=12))
-    return _chart(label, "".join(parts), height=height)
+    parts.append(ticks_along(ticks, "", floor=floor, left=12))
+    return chart(label, "".join(parts), height=height)
 
 
 def split_bars(rows: Sequence[tuple[str, float, float]], label: str) -> str:
     """Return own and waited time side by side in one bar for each percentile (name, own, waited, in ms)."""
     most = max(own + waited for _, own, waited in rows) or 1.0
-    height = _TOP + 40 * len(rows) + 6
-    x = Scale(low=0, high=most, start=12, end=_RIGHT)
+    height = TOP + 40 * len(rows) + 6
+    x = Scale(low=0, high=most, start=12, end=RIGHT)
     parts = []
     for place, (name, own, waited) in enumerate(rows):
-        y = _TOP + 40 * place
+        y = TOP + 40 * place
         middle, end = x.at(own), x.at(own + waited)
         text = f"{name}: {duration(own * 1e6)} own, {duration(waited * 1e6)} waited"
         parts.append(
@@ -148,7 +142,7 @@ def split_bars(rows: Sequence[tuple[str, float, float]], label: str) -> str:
             f'<rect class="own" x="12" y="{y + 15}" width="{max(middle - 12, 1):.1f}" height="14"/>'
             f'<rect class="waited" x="{middle:.1f}" y="{y + 15}" width="{max(end - middle, 1):.1f}" height="14"/>'
         )
-    return _chart(label, "".join(parts), height=height)
+    return chart(label, "".join(parts), height=height)
 
 
 # One row of the overview: all components on one axis.
@@ -197,10 +191,6 @@ def bullet_axis() -> str:
 # Parts of charts
 
 
-def _chart(label: str, inner: str, *, height: int = _HEIGHT) -> str:
-    return f'<svg class="chart" viewBox="0 0 {_WIDTH} {height}" role="img" aria-label="{attr(label)}">{inner}</svg>'
-
-
 def _steps(found: Distribution, x: Scale, y: Scale) -> str:
     """Return a cumulative distribution as a path, at most one point for each third of a unit."""
     points = [f"M{x.at(found.values_ns[0]):.1f} {y.at(0):.1f}"]
@@ -210,7 +200,7 @@ def _steps(found: Distribution, x: Scale, y: Scale) -> str:
         if place - last >= 1 / 3 or running == found.total:
             points.append(f"H{place:.1f}V{y.at(100 * running / found.total):.1f}")
             last = place
-    return "".join([*points, f"H{_RIGHT}"])
+    return "".join([*points, f"H{RIGHT}"])
 
 
 def _marks(x: Scale, marks: Sequence[tuple[str, float]]) -> str:
@@ -218,66 +208,30 @@ def _marks(x: Scale, marks: Sequence[tuple[str, float]]) -> str:
     parts, free = [], 0.0
     for name, value in marks:
         place = x.at(value)
-        text = name if place - len(name) * _CHAR / 2 >= free else ""
+        text = name if place - len(name) * CHAR / 2 >= free else ""
         if text:
-            free = place + len(name) * _CHAR / 2 + 2
-        parts.append(_vertical(place, text, "mark", title=f"{name} {duration(value)}"))
+            free = place + len(name) * CHAR / 2 + 2
+        parts.append(vertical(place, text, "mark", title=f"{name} {duration(value)}"))
     return "".join(parts)
 
 
-def _vertical(place: float, text: str, kind: str, *, title: str = "") -> str:
-    label = f'<text class="{kind}-name" x="{place:.1f}" y="{_TOP - 3}">{plain(text)}</text>' if text else ""
-    return f'<path class="{kind}" d="M{place:.1f} {_TOP}V{_FLOOR}"><title>{plain(title or text)}</title></path>{label}'
-
-
-def _legend(names: Sequence[str]) -> str:
-    return "".join(
-        f'<path class="line s{place}" d="M{_LEFT + 10} {_TOP + 12 + 16 * place}h18"/>'
-        f'<text class="name" x="{_LEFT + 34}" y="{_TOP + 16 + 16 * place}">{plain(name[:24])}</text>'
-        for place, name in enumerate(names)
-    )
-
-
 def _time_axis(x: Scale) -> str:
-    return _ticks_along([(x.at(tick), duration(tick)) for tick in log_ticks(x.low, x.high)], "")
+    return ticks_along([(x.at(tick), duration(tick)) for tick in log_ticks(x.low, x.high)], "")
 
 
 def _time_axis_up(y: Scale) -> str:
-    return _ticks_up([(y.at(tick), duration(tick)) for tick in log_ticks(y.low, y.high, 5)])
+    return ticks_up([(y.at(tick), duration(tick)) for tick in log_ticks(y.low, y.high, 5)])
 
 
 def _count_axis(y: Scale, top: int) -> str:
     ticks = [tick for tick in linear_ticks(0, top, 4) if tick == int(tick)]
-    return _ticks_up([(y.at(tick), number(tick)) for tick in ticks])
+    return ticks_up([(y.at(tick), number(tick)) for tick in ticks])
 
 
 def _share_axis(y: Scale) -> str:
-    return _ticks_up([(y.at(tick), f"{tick} %") for tick in (0, 25, 50, 75, 95)])
+    return ticks_up([(y.at(tick), f"{tick} %") for tick in (0, 25, 50, 75, 95)])
 
 
 def _order_axis(x: Scale, count: int) -> str:
     ticks = [(x.at(tick), number(tick)) for tick in linear_ticks(0, count, 5) if tick]
-    return _ticks_along(ticks, "calls in their order")
-
-
-def _ticks_along(ticks: Sequence[tuple[float, str]], about: str, *, floor: float = _FLOOR, left: int = _LEFT) -> str:
-    parts = [f'<path class="axis" d="M{left} {floor}H{_RIGHT}"/>']
-    free = 0.0
-    for place, text in ticks:
-        half = len(text) * _CHAR / 2
-        centre = min(max(place, half), _WIDTH - half - 1)
-        parts.append(f'<path class="tick" d="M{place:.1f} {floor}v4"/>')
-        if centre - half >= free:
-            parts.append(f'<text class="along" x="{centre:.1f}" y="{floor + 17}">{plain(text)}</text>')
-            free = centre + half + 4
-    if about:
-        parts.append(f'<text class="along about" x="{(left + _RIGHT) / 2:.0f}" y="{floor + 33}">{plain(about)}</text>')
-    return "".join(parts)
-
-
-def _ticks_up(ticks: Sequence[tuple[float, str]]) -> str:
-    return "".join(
-        f'<path class="grid" d="M{_LEFT} {place:.1f}H{_RIGHT}"/>'
-        f'<text class="up" x="{_LEFT - 5}" y="{place + 4:.1f}">{plain(text)}</text>'
-        for place, text in ticks
-    )
+    return ticks_along(ticks, "calls in their order")
