@@ -9,6 +9,7 @@ import asyncio
 import errno
 import logging
 import socket
+from collections import Counter
 from contextlib import suppress
 from typing import Final
 
@@ -16,12 +17,13 @@ import msgspec
 from aiohttp import WSMsgType, web
 from msgspec import Struct
 
-from slotzero.clock import Clock, later, ms
+from slotzero.clock import Clock, later
 from slotzero.errors import UsageError
-from slotzero.localnet.faults import FaultCounts, Faults
+from slotzero.localnet.faults import FaultCounts, FaultPlan, Faults
 from slotzero.localnet.params import RpcFault
 from slotzero.localnet.pubsub import Outbox, Pubsub
 from slotzero.localnet.rpc import Rpc, error_json, is_admin
+from slotzero.units import DurationNs, MonoNs
 
 __all__ = ["HOST", "Port", "PortStats"]
 
@@ -59,18 +61,20 @@ class Port:
 
     Args:
         rpc: Answers the requests.
-        pubsub: Serves the WebSockets.
+        pubsub: Serves the WebSockets; None takes none.
         faults: What goes wrong here.
         clock: What delays are taken from.
     """
 
-    def __init__(self, rpc: Rpc, pubsub: Pubsub, *, faults: Faults, clock: Clock) -> None:
+    def __init__(self, rpc: Rpc, pubsub: Pubsub | None, *, faults: Faults, clock: Clock) -> None:
         self.faults = faults
         self._rpc = rpc
         self._pubsub = pubsub
         self._clock = clock
         self._group: asyncio.TaskGroup | None = None
         self._http = web.Server(self._handle, access_log=None, handler_cancellation=True)
+        self._under_way: Counter[asyncio.BaseTransport] = Counter()
+        """Requests by connection; WebSockets are no requests."""
         self._websockets: set[web.WebSocketResponse] = set()
         self._number = 0
         self._requests = 0
@@ -122,8 +126,19 @@ class Port:
         else:
             self._server.close()
         self._listener = self._server = None
+        self._cut()
+
+    def set_faults(self, plan: FaultPlan) -> None:
+        """Have the port's faults be these from now on."""
+        self.faults.set(plan)
+        if plan.refuse_connections:
+            self._cut()
+
+    def _cut(self) -> None:
+        """End every connection in the middle of whatever it does, and count."""
         for connection in list(self._http.connections):
             if connection.transport is not None:
+                self.faults.cut(connections=1, requests=self._under_way[connection.transport])
                 connection.transport.abort()
 
     async def close(self) -> None:
@@ -150,31 +165,55 @@ class Port:
             return  # stopped before it came to this
         # Known before it may suspend, so that `stop` always closes what has been opened.
         self._server = server = await asyncio.get_running_loop().create_server(
-            self._http, sock=listener, backlog=_BACKLOG, start_serving=False
+            self._connection, sock=listener, backlog=_BACKLOG, start_serving=False
         )
         await server.start_serving()
+
+    def _connection(self) -> asyncio.Protocol:
+        return _Refusal() if self.faults.refuses_connection() else self._http()
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         if request.method == "POST":
             return await self._serve_post(request)
-        if request.headers.get("Upgrade", "").lower() == "websocket":
-            return await self._serve_websocket(request)
+        if self._pubsub is not None and request.headers.get("Upgrade", "").lower() == "websocket":
+            return await self._serve_websocket(request, self._pubsub)
         if request.method == "GET" and request.path == "/health":
             return web.Response(text="ok")
         return web.Response(status=405, text="POST a JSON-RPC request, or open a WebSocket\n")
 
     async def _serve_post(self, request: web.BaseRequest) -> web.Response:
-        body = await request.read()
-        # Who switches a fault on must be able to switch it off.
+        transport = request.transport
         self._requests += 1
-        if self.faults.is_armed and not is_admin(body):
+        if transport is None:
+            raise ConnectionResetError
+        self._under_way[transport] += 1
+        try:
+            body = await request.read()
+            # Who switches a fault on must be able to switch it off.
+            if not self.faults.is_armed or is_admin(body):
+                return self._answer(request, body)
             if self.faults.refuses_request():
                 return _too_many_requests(self.faults.plan.http_429.retry_after_s)
-            if delay_ms := self.faults.delay_ms():
-                await self._clock.sleep_until(later(self._clock.mono_ns(), ms(delay_ms)))
+            await self._pass(self.faults.request_delay())
+            response = self._answer(request, body)
+            await self._pass(self.faults.answer_delay())
+            return response
+        finally:
+            self._under_way[transport] -= 1
+            if not self._under_way[transport]:
+                del self._under_way[transport]
+
+    def _answer(self, request: web.BaseRequest, body: bytes) -> web.Response:  # noqa: ARG002 for a port with paths
         return web.Response(body=self._rpc.handle(body), content_type="application/json")
 
-    async def _serve_websocket(self, request: web.BaseRequest) -> web.WebSocketResponse:
+    async def _pass(self, delay: DurationNs) -> None:
+        if delay:
+            await self._clock.sleep_until(later(self._clock.mono_ns(), delay))
+
+    def _frame_due(self) -> MonoNs:
+        return self.faults.frame_due(self._clock.mono_ns()) if self.faults.is_armed else MonoNs(0)
+
+    async def _serve_websocket(self, request: web.BaseRequest, pubsub: Pubsub) -> web.WebSocketResponse:
         websocket = web.WebSocketResponse(
             compress=False, max_msg_size=MAX_BODY_BYTES, timeout=_CLOSE_TIMEOUT_S, autoping=False
         )
@@ -186,21 +225,21 @@ class Port:
             if request.transport is not None:
                 request.transport.abort()
 
-        outbox = Outbox(abort)
+        outbox = Outbox(abort, due=self._frame_due)
         self._websockets.add(websocket)
-        self._pubsub.connect(outbox)
+        pubsub.connect(outbox)
         try:
             async with asyncio.TaskGroup() as group:
                 writer = group.create_task(self._write(websocket, outbox), name="localnet websocket writer")
                 async for message in websocket:
                     if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
-                        self._pubsub.handle(outbox, message.data)
+                        pubsub.handle(outbox, message.data)
                     elif message.type is WSMsgType.PING and not self.faults.stalls_frame():
                         with suppress(ConnectionResetError):
                             await websocket.pong(message.data)
                 writer.cancel()
         finally:
-            self._pubsub.disconnect(outbox)
+            pubsub.disconnect(outbox)
             self._websockets.discard(websocket)
         return websocket
 
@@ -208,11 +247,22 @@ class Port:
         try:
             while True:
                 await outbox.wait()
-                while (frame := outbox.take()) is not None:
-                    if not self.faults.stalls_frame():
+                while (due := outbox.next_due) is not None:
+                    if due:
+                        await self._clock.sleep_until(due)
+                    if (frame := outbox.take()) is not None and not self.faults.stalls_frame():
                         await websocket.send_frame(frame, WSMsgType.TEXT)
         except ConnectionResetError:
             return  # the reader sees the end of the connection and ends the rest
+
+
+class _Refusal(asyncio.Protocol):
+    """A connection that is cut as soon as it is made."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Cut it."""
+        assert isinstance(transport, asyncio.Transport)
+        transport.abort()
 
 
 def _listening(number: int) -> socket.socket:
