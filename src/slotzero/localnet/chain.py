@@ -29,6 +29,7 @@ from solders.system_program import TransferParams, transfer
 from solders.transaction import VersionedTransaction
 
 from slotzero.clock import Clock, SystemClock, ms
+from slotzero.errors import MalformedError
 from slotzero.localnet import genesis
 from slotzero.localnet.commitments import Commitment, UndoLog, slot_at
 from slotzero.localnet.endpoints import DEFAULT_SLOT_MS

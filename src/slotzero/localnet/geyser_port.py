@@ -9,9 +9,6 @@ import logging
 from collections.abc import AsyncIterator
 from typing import Final, TypeAlias
 
-import grpc
-from grpc import aio
-
 from slotzero import __version__
 from slotzero.clock import Clock, add_ms, later
 from slotzero.errors import UsageError
@@ -21,6 +18,7 @@ from slotzero.localnet.params import METHOD_NOT_FOUND, RpcFault
 from slotzero.localnet.ports import HOST, PortStats
 from slotzero.localnet.pubsub import MAX_OUTBOX_FRAMES, Outbox
 from slotzero.solana.geyser_proto import geyser_pb2 as geyser
+from slotzero.solana.grpc_runtime import aio, grpc
 from slotzero.units import MonoNs
 
 __all__ = ["GeyserPort"]
@@ -219,22 +217,20 @@ class GeyserPort:
         try:
             # Whichever ends first ends the stream: the client's own end, a request that is refused, overflow, a cut.
             async with asyncio.TaskGroup() as group:
-                tasks = [
-                    group.create_task(self._read(stream, requests), name="localnet geyser reader"),
-                    group.create_task(self._write(outbox, context), name="localnet geyser writer"),
-                    group.create_task(is_over.wait(), name="localnet geyser end"),
-                ]
-                done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-                for task in tasks:
+                reader = group.create_task(self._read(stream, requests), name="localnet geyser reader")
+                writer = group.create_task(self._write(outbox, context), name="localnet geyser writer")
+                end = group.create_task(is_over.wait(), name="localnet geyser end")
+                done, _ = await asyncio.wait((reader, writer, end), return_when=asyncio.FIRST_COMPLETED)
+                for task in (reader, writer, end):
                     task.cancel()
-            if tasks[0] in done:
-                fault = await tasks[0]
-                if fault is None:
+            if reader in done:
+                refusal = reader.result()
+                if refusal is None:
                     return
                 code = grpc.StatusCode.INVALID_ARGUMENT
-                if fault.code == METHOD_NOT_FOUND:
+                if refusal.code == METHOD_NOT_FOUND:
                     code = grpc.StatusCode.UNIMPLEMENTED
-                reason = fault.message
+                reason = refusal.message
             elif outbox.has_overflowed:
                 logger.warning("a Geyser client does not keep up: its stream is ended")
                 code, reason = grpc.StatusCode.RESOURCE_EXHAUSTED, "the reader is too slow: updates were lost"

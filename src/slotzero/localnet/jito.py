@@ -12,12 +12,11 @@ transactions themselves are seen beforehand.
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Final, Literal, TypeAlias
 
 from msgspec import Struct
 from solders.message import MessageV1
-from solders.pubkey import Pubkey
 from solders.transaction import VersionedTransaction
 
 from slotzero.clock import Clock, elapsed_ns, is_due, later, ms
@@ -351,7 +350,7 @@ def _locks_tip_account(message: AnyMessage) -> bool:
 
 def _tip_of(message: AnyMessage) -> Lamports:
     """Return what the message's own transfers give to tip accounts."""
-    keys: Sequence[Pubkey] = message.account_keys
+    keys = message.account_keys
     tip = 0
     for call in message.instructions:
         accounts, data = bytes(call.accounts), bytes(call.data)

@@ -1,6 +1,5 @@
 """The block engine's port: JSON-RPC by path, as Jito has it."""
 
-from collections.abc import Mapping
 from typing import Final
 
 from aiohttp import web
@@ -35,7 +34,7 @@ class BlockEnginePort(Port):
         self._engine = engine
         self._single = Rpc(node, single_methods(engine, is_bundle=False))
         self._single_bundle = Rpc(node, single_methods(engine, is_bundle=True))
-        self._by_path: Mapping[str, Rpc] = {
+        self._by_path = {
             _BASE + "bundles": self._rpc,
             _BASE + "transactions": self._single,
             **{_BASE + name: self._rpc for name in methods if name != "sendBundle"},

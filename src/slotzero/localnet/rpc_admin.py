@@ -167,4 +167,4 @@ PORT_METHODS: Final[Mapping[str, Method]] = {
     "slotzero_stopPort": stop_port,
     "slotzero_startPort": start_port,
 }
-"""On the first port and the direct one: they rule the others, and a bot that speaks through them does not call these."""
+"""On the first port and the direct one, which rule the others."""

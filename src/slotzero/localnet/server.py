@@ -28,6 +28,7 @@ __all__ = ["HOST", "Localnet", "LocalnetConfig", "Service", "SlotWaiters", "anno
 
 logger = logging.getLogger(__name__)
 
+
 class SlotWaiters:
     """Let tasks sleep until a slot opens. Holds one entry for each waiting task."""
 

@@ -11,7 +11,12 @@ from slotzero.solana.svm import TransactionErr
 
 __all__ = ["error_bincode"]
 
-_TRANSACTION_ERRORS: Final = (
+
+def _places(names: str) -> dict[str, int]:
+    return {name: place for place, name in enumerate(names.split())}
+
+
+_TRANSACTION_ERRORS: Final = _places(
     "AccountInUse AccountLoadedTwice AccountNotFound ProgramAccountNotFound InsufficientFundsForFee "
     "InvalidAccountForFee AlreadyProcessed BlockhashNotFound InstructionError CallChainTooDeep "
     "MissingSignatureForFee InvalidAccountIndex SignatureFailure InvalidProgramForExecution SanitizeFailure "
@@ -22,8 +27,8 @@ _TRANSACTION_ERRORS: Final = (
     "WouldExceedAccountDataTotalLimit DuplicateInstruction InsufficientFundsForRent "
     "MaxLoadedAccountsDataSizeExceeded InvalidLoadedAccountsDataSizeLimit ResanitizationNeeded "
     "ProgramExecutionTemporarilyRestricted UnbalancedTransaction ProgramCacheHitMaxLimit CommitCancelled"
-).split()
-_INSTRUCTION_ERRORS: Final = (
+)
+_INSTRUCTION_ERRORS: Final = _places(
     "GenericError InvalidArgument InvalidInstructionData InvalidAccountData AccountDataTooSmall InsufficientFunds "
     "IncorrectProgramId MissingRequiredSignature AccountAlreadyInitialized UninitializedAccount UnbalancedInstruction "
     "ModifiedProgramId ExternalAccountLamportSpend ExternalAccountDataModified ReadonlyLamportChange "
@@ -36,9 +41,7 @@ _INSTRUCTION_ERRORS: Final = (
     "BorshIoError AccountNotRentExempt InvalidAccountOwner ArithmeticOverflow UnsupportedSysvar IllegalOwner "
     "MaxAccountsDataAllocationsExceeded MaxAccountsExceeded MaxInstructionTraceLengthExceeded "
     "BuiltinProgramsMustConsumeComputeUnits"
-).split()
-_TRANSACTION_PLACES: Final = {name: place for place, name in enumerate(_TRANSACTION_ERRORS)}
-_INSTRUCTION_PLACES: Final = {name: place for place, name in enumerate(_INSTRUCTION_ERRORS)}
+)
 _U32: Final = struct.Struct("<I")
 
 
@@ -64,14 +67,14 @@ def error_bincode(err: TransactionErr) -> bytes:
 
 
 def _named(name: str) -> bytes:
-    return _U32.pack(_TRANSACTION_PLACES.get(name, len(_TRANSACTION_ERRORS) - 1))
+    return _U32.pack(_TRANSACTION_ERRORS.get(name, len(_TRANSACTION_ERRORS) - 1))
 
 
 def _instruction_error(inner: object) -> bytes:
     match inner:
         case {"Custom": int(code)}:
-            return _U32.pack(_INSTRUCTION_PLACES["Custom"]) + _U32.pack(code)
-        case str(name) if name in _INSTRUCTION_PLACES:
-            return _U32.pack(_INSTRUCTION_PLACES[name])
+            return _U32.pack(_INSTRUCTION_ERRORS["Custom"]) + _U32.pack(code)
+        case str(name) if name in _INSTRUCTION_ERRORS:
+            return _U32.pack(_INSTRUCTION_ERRORS[name])
         case _:
-            return _U32.pack(_INSTRUCTION_PLACES["GenericError"])
+            return _U32.pack(_INSTRUCTION_ERRORS["GenericError"])

@@ -4,6 +4,7 @@ import msgspec
 import pytest
 
 from chain_world import WALLETS, World, pay
+from slotzero.clock import ms
 from slotzero.localnet.chain import Landed
 from slotzero.localnet.faults import FaultPlan, Faults, Portion, RateLimit
 from slotzero.localnet.render import base64_text
@@ -48,14 +49,18 @@ def test_whole_share_strikes_all_and_none_strikes_none_and_counts_outlive_the_pl
     assert faults.is_armed
     assert all(faults.drops_send() for _ in range(50))
     assert not any(faults.refuses_request() for _ in range(50))
-    assert (faults.delay_ms(), faults.stalls_frame()) == (5, True)
+    assert (faults.request_delay(), faults.stalls_frame()) == (ms(5), True)
     faults.set(FaultPlan())
-    assert (faults.drops_send(), faults.delay_ms(), faults.stalls_frame()) == (False, 0, False)
+    assert (faults.drops_send(), faults.request_delay(), faults.stalls_frame()) == (False, 0, False)
     assert msgspec.to_builtins(faults.counts()) == {
         "droppedSends": 50,
         "delayed": 1,
         "http429": 0,
         "stalledFrames": 1,
+        "delayedFrames": 0,
+        "refusedConnections": 0,
+        "cutConnections": 0,
+        "cutRequests": 0,
     }
 
 
