@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
+import pytest
 from msgspec import structs
 from solders.instruction import Instruction
 from solders.keypair import Keypair
@@ -23,6 +24,10 @@ from slotzero.solana.geyser_proto import geyser_pb2 as geyser
 from slotzero.solana.grpc_runtime import CLIENT_OPTIONS, aio
 from slotzero.solana.transaction import SignedTransaction
 from slotzero.units import BlockHeight, Lamports
+
+GRPC_LOOP = pytest.mark.asyncio(loop_scope="session")
+"""For every module that speaks gRPC in this process. grpc.aio has one queue for all loops: an event that is left over
+for a loop that has been closed makes it drop what stands behind it, and a later test on another loop waits for ever."""
 
 ALL_PORTS = LocalnetConfig(
     port=0, second_port=0, direct_port=0, geyser_port=0, jito_port=0, chain=ChainConfig(slot_ms=60_000)

@@ -10,7 +10,9 @@ from chain_world import SOL, pay
 from slotzero.localnet.geyser import MAX_KEYS
 from slotzero.solana.geyser_proto import geyser_pb2 as geyser
 from slotzero.solana.grpc_runtime import CLIENT_OPTIONS, aio, grpc
-from wire_lab import RawStream, WireLab, raw_stream, wire_lab
+from wire_lab import GRPC_LOOP, RawStream, WireLab, raw_stream, wire_lab
+
+pytestmark = GRPC_LOOP
 
 Transactions = geyser.SubscribeRequestFilterTransactions
 Slots = geyser.SubscribeRequestFilterSlots
