@@ -293,4 +293,5 @@ def test_ports_stop_and_start_on_uvloop_too() -> None:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(run(test_stopped_port_cuts_its_connections_refuses_new_ones_and_comes_back))
         runner.run(run(test_port_stopped_and_started_in_one_batch_serves))
+        runner.run(run(test_dead_port_turns_everybody_away_and_counts_them))
         runner.run(run(test_port_taken_meanwhile_is_told_and_ports_are_ruled_from_the_first))

@@ -5,13 +5,14 @@ fair: a raw server did 47 % more at saturation, but let pipelining clients starv
 frames written in one turn of the loop into one write.
 """
 
+import abc
 import asyncio
 import errno
 import logging
 import socket
 from collections import Counter
 from contextlib import suppress
-from typing import Final
+from typing import Final, cast
 
 import msgspec
 from aiohttp import WSMsgType, web
@@ -25,7 +26,7 @@ from slotzero.localnet.pubsub import Outbox, Pubsub
 from slotzero.localnet.rpc import Rpc, error_json, is_admin
 from slotzero.units import DurationNs, MonoNs
 
-__all__ = ["HOST", "Port", "PortStats"]
+__all__ = ["HOST", "LoopbackPort", "Port", "PortStats"]
 
 logger = logging.getLogger(__name__)
 
@@ -53,29 +54,21 @@ class PortStats(Struct, frozen=True, kw_only=True, rename="camel"):
     faults: FaultCounts
 
 
-class Port:
-    """One port onto the chain: bytes between aiohttp's connections and the synchronous parts.
+class LoopbackPort(abc.ABC):
+    """A port that can be stopped, started again on the number it had, and made to refuse everybody.
 
     Stopping and listening are synchronous, so that an RPC method can do them and its answer is true; only accepting
     needs a task, and until it runs the kernel keeps new connections waiting.
 
     Args:
-        rpc: Answers the requests.
-        pubsub: Serves the WebSockets; None takes none.
         faults: What goes wrong here.
         clock: What delays are taken from.
     """
 
-    def __init__(self, rpc: Rpc, pubsub: Pubsub | None, *, faults: Faults, clock: Clock) -> None:
+    def __init__(self, *, faults: Faults, clock: Clock) -> None:
         self.faults = faults
-        self._rpc = rpc
-        self._pubsub = pubsub
         self._clock = clock
         self._group: asyncio.TaskGroup | None = None
-        self._http = web.Server(self._handle, access_log=None, handler_cancellation=True)
-        self._under_way: Counter[asyncio.BaseTransport] = Counter()
-        """Requests by connection; WebSockets are no requests."""
-        self._websockets: set[web.WebSocketResponse] = set()
         self._number = 0
         self._requests = 0
         self._listener: socket.socket | None = None
@@ -91,8 +84,8 @@ class Port:
         """Whether it takes connections."""
         return self._listener is not None
 
-    def listen(self, number: int) -> socket.socket:
-        """Take the port and return its socket; connections wait in the kernel until `serve`.
+    def listen(self, number: int) -> None:
+        """Take the port; connections wait in the kernel until `serve`.
 
         Args:
             number: 0 takes a free one.
@@ -102,7 +95,6 @@ class Port:
         """
         self._listener = listener = _listening(number)
         self._number = int(listener.getsockname()[1])
-        return listener
 
     async def serve(self, group: asyncio.TaskGroup) -> None:
         """Return when connections are being accepted. `group` owns what accepts them after a later `start`."""
@@ -114,8 +106,9 @@ class Port:
         """Listen again on the number it had. Does nothing when it is open. Raises what `listen` raises."""
         assert self._group is not None, "serve comes first"
         if self._listener is None:
-            listener = self.listen(self._number)
-            self._group.create_task(self._accept(listener), name=f"localnet port {self._number}")
+            self.listen(self._number)
+            assert self._listener is not None
+            self._group.create_task(self._accept(self._listener), name=f"localnet port {self._number}")
 
     def stop(self) -> None:
         """Refuse new connections and cut the others, in the middle of a request or not. Does nothing when closed."""
@@ -134,31 +127,35 @@ class Port:
         if plan.refuse_connections:
             self._cut()
 
-    def _cut(self) -> None:
-        """End every connection in the middle of whatever it does, and count."""
-        for connection in list(self._http.connections):
-            if connection.transport is not None:
-                self.faults.cut(connections=1, requests=self._under_way[connection.transport])
-                connection.transport.abort()
-
     async def close(self) -> None:
-        """End in order: WebSockets are told that this end goes away."""
+        """End in order."""
         if self._server is not None:
             self._server.close()
         elif self._listener is not None:
             self._listener.close()
-        await asyncio.gather(*(websocket.close(code=_GOING_AWAY) for websocket in list(self._websockets)))
-        await self._http.shutdown(_CLOSE_TIMEOUT_S)
+        await self._end_connections()
 
     def stats(self) -> PortStats:
         """Return the counters."""
         return PortStats(
             port=self._number,
             is_open=self.is_open,
-            connections=len(self._http.connections),
+            connections=len(self._connections()),
             requests=self._requests,
             faults=self.faults.counts(),
         )
+
+    @abc.abstractmethod
+    def _protocol(self) -> asyncio.Protocol:
+        """Return what serves a new connection."""
+
+    @abc.abstractmethod
+    def _connections(self) -> list[tuple[asyncio.Transport, int]]:
+        """Return the open connections, each with how many requests are under way on it."""
+
+    @abc.abstractmethod
+    async def _end_connections(self) -> None:
+        """End what is open in order."""
 
     async def _accept(self, listener: socket.socket) -> None:
         if self._listener is not listener:
@@ -170,7 +167,52 @@ class Port:
         await server.start_serving()
 
     def _connection(self) -> asyncio.Protocol:
-        return _Refusal() if self.faults.refuses_connection() else self._http()
+        return _Refusal() if self.faults.refuses_connection() else self._protocol()
+
+    def _cut(self) -> None:
+        """End every connection in the middle of whatever it does, and count."""
+        for transport, requests in self._connections():
+            self.faults.cut(connections=1, requests=requests)
+            transport.abort()
+
+    async def _pass(self, delay: DurationNs) -> None:
+        if delay:
+            await self._clock.sleep_until(later(self._clock.mono_ns(), delay))
+
+    def _frame_due(self) -> MonoNs:
+        return self.faults.frame_due(self._clock.mono_ns()) if self.faults.is_armed else MonoNs(0)
+
+
+class Port(LoopbackPort):
+    """JSON-RPC and subscriptions: bytes between aiohttp's connections and the synchronous parts.
+
+    Args:
+        rpc: Answers the requests.
+        pubsub: Serves the WebSockets; None takes none.
+        faults: What goes wrong here.
+        clock: What delays are taken from.
+    """
+
+    def __init__(self, rpc: Rpc, pubsub: Pubsub | None, *, faults: Faults, clock: Clock) -> None:
+        super().__init__(faults=faults, clock=clock)
+        self._rpc = rpc
+        self._pubsub = pubsub
+        self._http = web.Server(self._handle, access_log=None, handler_cancellation=True)
+        self._under_way: Counter[asyncio.BaseTransport] = Counter()
+        """Requests by connection; WebSockets are no requests."""
+        self._websockets: set[web.WebSocketResponse] = set()
+
+    def _protocol(self) -> asyncio.Protocol:
+        return self._http()
+
+    def _connections(self) -> list[tuple[asyncio.Transport, int]]:
+        transports = [connection.transport for connection in self._http.connections]
+        return [(transport, self._under_way[transport]) for transport in transports if transport is not None]
+
+    async def _end_connections(self) -> None:
+        """WebSockets are told that this end goes away."""
+        await asyncio.gather(*(websocket.close(code=_GOING_AWAY) for websocket in list(self._websockets)))
+        await self._http.shutdown(_CLOSE_TIMEOUT_S)
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         if request.method == "POST":
@@ -205,13 +247,6 @@ class Port:
 
     def _answer(self, request: web.BaseRequest, body: bytes) -> web.Response:  # noqa: ARG002 for a port with paths
         return web.Response(body=self._rpc.handle(body), content_type="application/json")
-
-    async def _pass(self, delay: DurationNs) -> None:
-        if delay:
-            await self._clock.sleep_until(later(self._clock.mono_ns(), delay))
-
-    def _frame_due(self) -> MonoNs:
-        return self.faults.frame_due(self._clock.mono_ns()) if self.faults.is_armed else MonoNs(0)
 
     async def _serve_websocket(self, request: web.BaseRequest, pubsub: Pubsub) -> web.WebSocketResponse:
         websocket = web.WebSocketResponse(
@@ -261,8 +296,7 @@ class _Refusal(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Cut it."""
-        assert isinstance(transport, asyncio.Transport)
-        transport.abort()
+        cast("asyncio.Transport", transport).abort()  # uvloop's is not of that class
 
 
 def _listening(number: int) -> socket.socket:
