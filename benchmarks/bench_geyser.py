@@ -3,13 +3,12 @@
 One chain process launches coins with rivals; one client process, this one, listens to it through logsSubscribe and
 through the Geyser stream at the same time, under uvloop. Instants are of one machine's monotonic clock: the chain
 stamps each notification when the VM has executed its cause. Both feeds are told in one call of the chain, the log feed
-first, so the stream waits for the log frame to be rendered and the other way round only for its socket: the windows in
-which each has the chain to itself show what is its own.
+first; the windows in which each has the chain to itself show what is its own.
 """
 
 import asyncio
 import sys
-from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING
 
 import aiohttp
 import uvloop
@@ -29,6 +28,9 @@ from slotzero.solana.pubsub import PubSub
 from slotzero.units import MonoNs
 from slotzero.venues.pumpfun import PUMP_PROGRAM
 from slotzero.venues.registry import PUMPFUN
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
 
 WINDOW_S = 5
 NS_PER_S = 1_000_000_000

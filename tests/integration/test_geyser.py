@@ -10,7 +10,7 @@ from chain_world import SOL, pay
 from slotzero.localnet.geyser import MAX_KEYS
 from slotzero.solana.geyser_proto import geyser_pb2 as geyser
 from slotzero.solana.grpc_runtime import CLIENT_OPTIONS, aio, grpc
-from wire_lab import GRPC_LOOP, RawStream, WireLab, raw_stream, wire_lab
+from wire_lab import GRPC_LOOP, RawStream, raw_stream, wire_lab
 
 pytestmark = GRPC_LOOP
 
@@ -18,10 +18,10 @@ Transactions = geyser.SubscribeRequestFilterTransactions
 Slots = geyser.SubscribeRequestFilterSlots
 
 
-async def told(stream: RawStream, lab: WireLab) -> list[tuple[str, list[str]]]:
+async def told(stream: RawStream) -> list[tuple[str, list[str]]]:
     """Which transactions were told up to now, each with its filters."""
     await stream.ask(ping=geyser.SubscribeRequestPing(id=1))
-    rows = []
+    rows: list[tuple[str, list[str]]] = []
     while True:
         update = await stream.read()
         if update.HasField("pong"):
@@ -51,7 +51,7 @@ async def test_each_filter_gets_the_transactions_it_asks_for() -> None:
         lab.chain.submit(both.raw)
         broke = lab.signed(pay(bob, 10**17, lab.payer))
         lab.chain.submit(broke.raw)
-        assert await told(stream, lab) == [
+        assert await told(stream) == [
             (to_alice, ["alice", "all", "either", "fine"]),
             (to_bob, ["all", "either", "fine", "not alice"]),
             (both.signature, ["alice", "all", "both", "either", "fine"]),
@@ -60,7 +60,7 @@ async def test_each_filter_gets_the_transactions_it_asks_for() -> None:
         # A later request replaces them all.
         await stream.subscribe(transactions={"one": Transactions(signature=to_bob)})
         lab.pay(SOL + 2, alice)
-        assert await told(stream, lab) == []
+        assert await told(stream) == []
 
 
 async def test_transaction_carries_what_the_chain_holds_of_it() -> None:
@@ -98,7 +98,7 @@ async def test_commitments_and_slots_come_when_a_slot_ends() -> None:
         )
         opened = lab.chain.slot
         signature = lab.pay(SOL)
-        assert await told(stream, lab) == []
+        assert await told(stream) == []
         lab.chain.advance()
         updates = [await stream.read() for _ in range(4)]
         assert [(row.slot.slot, row.slot.status, list(row.filters)) for row in updates[:3]] == [
@@ -131,7 +131,9 @@ async def test_commitments_and_slots_come_when_a_slot_ends() -> None:
         ({"slots": {"n" * 200: Slots()}}, grpc.StatusCode.INVALID_ARGUMENT, "128 characters"),
     ],
 )
-async def test_what_is_not_served_ends_the_stream_with_a_reason(request_: dict[str, object], code: object, words: str) -> None:
+async def test_what_is_not_served_ends_the_stream_with_a_reason(
+    request_: dict[str, object], code: object, words: str
+) -> None:
     async with wire_lab() as lab, raw_stream(lab) as stream:
         await stream.ask(**request_)
         error = await stream.refusal()
@@ -154,9 +156,8 @@ async def test_unary_methods_answer() -> None:
         async with aio.insecure_channel(target, options=CLIENT_OPTIONS) as channel:
 
             async def ask(name: str, request: bytes) -> bytes:
-                call = channel.unary_unary(f"/geyser.Geyser/{name}")
-                answer: bytes = await call(request)
-                return answer
+                method: aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(f"/geyser.Geyser/{name}")
+                return await method(request)
 
             pong = await ask("Ping", geyser.PingRequest(count=3).SerializeToString())
             assert geyser.PongResponse.FromString(pong).count == 3
@@ -181,6 +182,16 @@ async def test_reader_that_does_not_keep_up_is_ended_and_counted() -> None:
         lab.chain.advance()
         while not (await quick.read()).HasField("slot"):
             pass
+
+
+async def test_chain_that_ends_tells_its_streams() -> None:
+    async with wire_lab() as lab:
+        leaving = raw_stream(lab)
+        stream = await leaving.__aenter__()
+        await stream.subscribe(transactions={"t": Transactions()})
+    error = await stream.refusal()
+    assert (error.code(), error.details()) == (grpc.StatusCode.UNAVAILABLE, "the chain ends")
+    await leaving.__aexit__(None, None, None)
 
 
 async def test_client_that_leaves_is_forgotten() -> None:

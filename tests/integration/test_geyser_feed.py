@@ -1,8 +1,9 @@
 """The Geyser feed on the embedded chain: what it tells, what it survives, and that it sees what the log feed sees."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 from msgspec import structs
@@ -58,9 +59,9 @@ KEY = Keypair.from_seed(bytes([8]) * 32).pubkey()
 
 
 @asynccontextmanager
-async def running(run: Callable[[], object]) -> AsyncIterator[None]:
+async def running(run: Callable[[], Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
     async with asyncio.TaskGroup() as tasks:
-        task = tasks.create_task(run())  # type: ignore[arg-type]  # a coroutine function
+        task = tasks.create_task(run())
         yield
         task.cancel()
 
@@ -180,10 +181,14 @@ async def test_handler_that_raises_ends_the_feed_with_its_error() -> None:
             raise KeyError("a bug")
 
         feed = GeyserFeed([lab.geyser], accounts=[KEY], handler=broken, clock=SystemClock())
-        with pytest.raises(ExceptionGroup) as caught:
+
+        async def listen() -> None:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(feed.run())
                 await feed.live.wait()
                 lab.pay(SOL, KEY)
                 await asyncio.Event().wait()
+
+        with pytest.raises(ExceptionGroup) as caught:
+            await listen()
         assert caught.group_contains(KeyError)

@@ -169,11 +169,11 @@ async def test_strangers_forms_of_a_request_are_understood(desk: Desk) -> None:
 
 
 async def test_engine_errors_are_of_our_tree(desk: Desk) -> None:
+    signed = desk.tipped(SOL)
+    await desk.jito.send_bundle(bundle_of(signed))
+    while await desk.balance() != SOL:
+        pass
     with pytest.raises(RpcError, match="already processed"):
-        signed = desk.tipped(SOL)
-        await desk.jito.send_bundle(bundle_of(signed))
-        while await desk.balance() != SOL:
-            pass
         await desk.jito.send_bundle(bundle_of(signed))
     async with JitoClient("http://127.0.0.1:1") as nobody:
         with pytest.raises(TransportError):

@@ -35,6 +35,7 @@ ReadUpdate = Callable[[bytes], tuple[Notification, Callable[[], Sequence[InnerCa
 MAX_FRAME_BYTES: Final = 1_000_000
 """A log notification holds at most some 20 kB; whatever is larger is no business of ours."""
 
+_LINES_EDGE: Final = '","'
 _MARKER_BYTES: Final = 10  # whole base64 characters of an eight-byte discriminator
 _CUT_LOG_BYTES: Final = 8_192  # a frame without a creation is searched for a cut log from this size on; limit is 10,000
 
@@ -164,7 +165,9 @@ class Detector:
                 return self._on_calls(notification, calls(), mono_frame)
         except MalformedError:
             return self._drop(DropReason.MALFORMED_FRAME)
-        return self._on_lines(notification, mono_frame)
+        if notification.is_failed:
+            return self._drop(DropReason.FAILED_TRANSACTION)
+        return self._on_whole_lines(notification, mono_frame)
 
     def examine(self, frame: bytes, mono_frame: MonoNs) -> list[NewPool]:
         """Do what `on_frame` does without its shortcuts, so that every drop of every frame is counted.
@@ -243,21 +246,37 @@ class Detector:
             return self._drop(DropReason.FAILED_TRANSACTION)
         if TRUNCATED_LINE in frame:
             return self._drop(DropReason.TRUNCATED_LOG)
+        if (drafts := self._read_text(frame, at)) is None:
+            return self._on_whole_frame(frame, mono_frame)
+        return self._finish(drafts, notification, mono_frame)
+
+    def _on_whole_lines(self, notification: Notification, mono_frame: MonoNs) -> list[NewPool]:
+        """Read a log that is whole and of a transaction that succeeded, as `_on_candidate` reads a frame."""
+        text = f'"{_LINES_EDGE.join(notification.lines)}"'.encode()
+        at = -1
+        if b"\\" not in text and text.count(b'"') == 2 * len(notification.lines):  # every quotation mark is an edge
+            at = min((found for watched in self._watched if (found := text.find(watched.needle)) >= 0), default=-1)
+        if at < 0 or (drafts := self._read_text(text, at)) is None:
+            return self._on_lines(notification, mono_frame)
+        return self._finish(drafts, notification, mono_frame)
+
+    def _read_text(self, text: bytes, at: int) -> list[_Draft] | None:
+        """Read a log in JSON text from its first creation on, which begins at `at`; None when the walk is to decide."""
         events: list[tuple[_Watched, bytes, bytes]] = []
         while at >= 0:
             begin = at + len(DATA_PREFIX)
-            end = frame.find(b'"', begin)
-            marker = frame[begin : begin + _MARKER_BYTES]
+            end = text.find(b'"', begin)
+            marker = text[begin : begin + _MARKER_BYTES]
             for watched in self._watched:
                 if marker == watched.creation or marker == watched.trade:  # noqa: PLR1714 half the time of a tuple
-                    if not is_surely_emitted_by(frame, at, watched.program_line):
-                        return self._on_whole_frame(frame, mono_frame)
-                    events.append((watched, marker, frame[begin:end]))
-            at = frame.find(DATA_PREFIX, end)
+                    if not is_surely_emitted_by(text, at, watched.program_line):
+                        return None
+                    events.append((watched, marker, text[begin:end]))
+            at = text.find(DATA_PREFIX, end)
         drafts: list[_Draft] = []
-        for watched, marker, text in events:
-            self._take(watched, marker, text, drafts)
-        return self._finish(drafts, notification, mono_frame)
+        for watched, marker, payload in events:
+            self._take(watched, marker, payload, drafts)
+        return drafts
 
     def _on_whole_frame(self, frame: bytes, mono_frame: MonoNs) -> list[NewPool]:
         try:

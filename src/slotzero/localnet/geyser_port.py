@@ -50,7 +50,7 @@ _TOKEN: Final = "x-token"  # noqa: S105 the name of a header
 _PREFIX_BYTES: Final = 5
 """Before each message: whether it is compressed, and its length."""
 
-_OK, _INVALID_ARGUMENT, _RESOURCE_EXHAUSTED, _UNIMPLEMENTED, _UNAUTHENTICATED = 0, 3, 8, 12, 16
+_OK, _INVALID_ARGUMENT, _RESOURCE_EXHAUSTED, _UNIMPLEMENTED, _UNAVAILABLE, _UNAUTHENTICATED = 0, 3, 8, 12, 14, 16
 """gRPC's status codes."""
 
 Request = TypeVar("Request", bound=Message)
@@ -299,6 +299,11 @@ class GeyserPort(LoopbackPort):
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    def end_calls(self) -> None:
+        """Cancel what serves the open calls; their clients are told."""
+        for task in self._tasks:
+            task.cancel()
+
     def _protocol(self) -> asyncio.Protocol:
         return _Connection(self)
 
@@ -315,8 +320,6 @@ class GeyserPort(LoopbackPort):
             connection.flush()
             if connection.transport is not None:
                 connection.transport.close()
-        for task in self._tasks:
-            task.cancel()
 
     # ---- calls -----------------------------------------------------------------------------------------------------
 
@@ -331,7 +334,7 @@ class GeyserPort(LoopbackPort):
                 gone.cancel()
         finally:
             if not call.is_gone.is_set():
-                call.end(_UNIMPLEMENTED, "the chain ends")
+                call.end(_UNAVAILABLE, "the chain ends")
 
     async def _answer(self, call: _Call) -> None:
         try:
@@ -400,9 +403,7 @@ class GeyserPort(LoopbackPort):
             while (request := await call.next_request()) is not None:
                 self._hub.handle(stream, request)
         except RpcFault as fault:
-            return _EndedError(
-                _UNIMPLEMENTED if fault.code == METHOD_NOT_FOUND else _INVALID_ARGUMENT, fault.message
-            )
+            return _EndedError(_UNIMPLEMENTED if fault.code == METHOD_NOT_FOUND else _INVALID_ARGUMENT, fault.message)
         except _EndedError as ended:
             return ended
         return None

@@ -86,7 +86,7 @@ class PortSet:
             self._controls["jito"] = self.jito
             self._gauges["jito"] = self._engine.stats
         if config.geyser_port is not None:
-            # gRPC takes 33 MB and 250 ms: only who asks for it loads it.
+            # Protobuf and h2 are loaded for who asks for it.
             from slotzero.localnet.geyser import Geyser  # noqa: PLC0415
             from slotzero.localnet.geyser_port import GeyserPort as Served  # noqa: PLC0415 mypy knows it already
 
@@ -125,6 +125,11 @@ class PortSet:
         if self.geyser is not None:
             tasks.append(group.create_task(self.geyser.keep_pinging(), name="localnet geyser pings"))
         return tasks
+
+    def end_calls(self) -> None:
+        """End what the owner of the tasks would wait for."""
+        if self.geyser is not None:
+            self.geyser.end_calls()
 
     async def close(self) -> None:
         """End in order."""

@@ -84,8 +84,8 @@ class LoopbackPort(abc.ABC):
         """Whether it takes connections."""
         return self._listener is not None
 
-    def listen(self, number: int) -> None:
-        """Take the port; connections wait in the kernel until `serve`.
+    def listen(self, number: int) -> socket.socket:
+        """Take the port and return its socket; connections wait in the kernel until `serve`.
 
         Args:
             number: 0 takes a free one.
@@ -95,6 +95,7 @@ class LoopbackPort(abc.ABC):
         """
         self._listener = listener = _listening(number)
         self._number = int(listener.getsockname()[1])
+        return listener
 
     async def serve(self, group: asyncio.TaskGroup) -> None:
         """Return when connections are being accepted. `group` owns what accepts them after a later `start`."""
@@ -106,9 +107,8 @@ class LoopbackPort(abc.ABC):
         """Listen again on the number it had. Does nothing when it is open. Raises what `listen` raises."""
         assert self._group is not None, "serve comes first"
         if self._listener is None:
-            self.listen(self._number)
-            assert self._listener is not None
-            self._group.create_task(self._accept(self._listener), name=f"localnet port {self._number}")
+            listener = self.listen(self._number)
+            self._group.create_task(self._accept(listener), name=f"localnet port {self._number}")
 
     def stop(self) -> None:
         """Refuse new connections and cut the others, in the middle of a request or not. Does nothing when closed."""

@@ -107,6 +107,7 @@ async def serve(
             await stop.wait()
             for task in tasks:
                 task.cancel()
+            ports.end_calls()
     finally:
         await ports.close()
 

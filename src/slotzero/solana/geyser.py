@@ -221,7 +221,6 @@ class GeyserFeed:
                     nudge = tasks.create_task(self._nudge(call), name="geyser nudge")
                     refusal, fault = await self._read(call)
                     nudge.cancel()
-                return refusal, fault
             except TimeoutError:
                 if self._silence is None or not self._silence.expired():
                     raise  # not ours: a handler's
@@ -233,6 +232,7 @@ class GeyserFeed:
                 self._silence = None
                 call.cancel()
                 self._lost()
+        return refusal, fault
 
     async def _read(self, call: "aio.StreamStreamCall[bytes, bytes]") -> tuple[bool, str]:
         """Subscribe and read to the end. Returns whether the server refused, and its words."""

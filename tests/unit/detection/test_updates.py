@@ -92,12 +92,11 @@ def test_creation_gives_the_pool_the_log_feed_gives(mono_ns: int | None) -> None
         (creation(create_event()), True, DropReason.FAILED_TRANSACTION),
         (creation(create_event()[:30]), False, DropReason.MALFORMED_EVENT),
         (creation(create_event()).cut(), False, DropReason.TRUNCATED_LOG),
-        (Log().invoke(PUMP).data(create_event()), False, DropReason.INCONSISTENT_LOG),
     ],
 )
 def test_what_is_no_creation_is_dropped_for_the_same_reason(log: Log, is_failed: bool, reason: DropReason) -> None:  # noqa: FBT001 a parameter of the case
     by_log = Detector([PUMPFUN])
-    assert by_log.examine(frame(log.lines, err="x" if is_failed else None), NOW) == []
+    assert by_log.on_frame(frame(log.lines, err="x" if is_failed else None), NOW) == []
     pools, dropped, _ = detect(update(log.lines, is_failed=is_failed))
     assert pools == []
     assert dropped == by_log.stats.dropped == {reason: 1}
@@ -115,6 +114,14 @@ def test_forged_self_call_is_none() -> None:
     for inner, called in ((self_call(create_event(), program=3), 1), (self_call(create_event()), 3)):
         pools, dropped, _ = detect(update([], inner=[inner], called=called))
         assert (pools, dropped) == ([], {DropReason.FORGED_EVENT: 1})
+
+
+def test_log_that_is_not_beyond_doubt_is_walked() -> None:
+    printed = Log().invoke(PUMP).say('a quote " and a backslash \\').data(create_event()).call(PUMP).success()
+    assert len(detect(update(printed.lines))[0]) == 1
+    broken = Log().invoke(STRANGER).invoke(PUMP).success().data(create_event())
+    pools, dropped, _ = detect(update(broken.lines))
+    assert (pools, dropped) == ([], {DropReason.INCONSISTENT_LOG: 1})
 
 
 def test_update_without_a_creation_is_left_unread() -> None:

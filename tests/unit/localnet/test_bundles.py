@@ -12,7 +12,7 @@ from solders.transaction import VersionedTransaction
 from chain_world import MINT, SOL, WALLETS, World, home, move, open_home, pay, token_account
 from slotzero.clock import ms
 from slotzero.errors import MalformedError
-from slotzero.localnet.chain import BundleFailed, BundleLanded
+from slotzero.localnet.chain import BundleFailed, BundleLanded, Chain, ChainConfig
 from slotzero.localnet.events import ChainEvent, SlotOpened, TransactionExecuted
 from slotzero.localnet.faults import FaultPlan, Portion
 from slotzero.localnet.jito import LOOK_BACK_MS, MAX_PENDING, MAX_PER_AUCTION, BlockEngine
@@ -261,8 +261,6 @@ def test_two_bundles_for_one_thing_one_lands() -> None:
 
 
 def test_version_0_and_slots_that_follow_transactions() -> None:
-    from slotzero.localnet.chain import Chain, ChainConfig
-
     chain = Chain(ChainConfig(slot_ms=0))
     chain.airdrop(ALICE.pubkey(), Lamports(10 * SOL))
     engine = BlockEngine(chain, chain._clock)

@@ -4,6 +4,7 @@ import json
 
 import pytest
 from solders.litesvm import LiteSVM
+from solders.transaction import VersionedTransaction
 from solders.transaction_metadata import FailedTransactionMetadata
 from solders.transaction_status import InstructionErrorFieldless, TransactionErrorFieldless
 
@@ -21,19 +22,20 @@ def failure() -> dict[str, object]:
     """A failed transaction in JSON, whose error can be exchanged."""
     world = World()
     signed = world.signed(pay(WALLETS[1].pubkey(), 10**18))
-    result = LiteSVM().with_sigverify(sigverify=False).with_blockhash_check(check=False)
-    from solders.transaction import VersionedTransaction
-
-    failed = result.send_transaction(VersionedTransaction.from_bytes(signed))
+    svm = LiteSVM().with_sigverify(sigverify=False).with_blockhash_check(check=False)
+    failed = svm.send_transaction(VersionedTransaction.from_bytes(signed))
     assert isinstance(failed, FailedTransactionMetadata)
     document = json.loads(failed.to_json())
     assert isinstance(document, dict)
     return document
 
 
+INSTRUCTION_ERRORS: list[TransactionErr] = [
+    {"InstructionError": [3, name]} for name in names(InstructionErrorFieldless)
+]
 ERRORS: list[TransactionErr] = [
     *names(TransactionErrorFieldless),
-    *({"InstructionError": [3, name]} for name in names(InstructionErrorFieldless)),
+    *INSTRUCTION_ERRORS,
     {"InstructionError": [255, {"Custom": 6010}]},
     {"DuplicateInstruction": 4},
     {"InsufficientFundsForRent": {"account_index": 3}},
