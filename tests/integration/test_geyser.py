@@ -228,7 +228,8 @@ async def test_faults_of_the_port_strike_streams_and_are_counted() -> None:
         async with raw_stream(lab) as stream:
             assert (await stream.refusal()).code() is grpc.StatusCode.RESOURCE_EXHAUSTED
         counts = await lab.injected("geyser")
-        assert (counts["cutConnections"], counts["refusedConnections"], counts["http429"]) == (1, 2, 1)
+        assert (counts["cutConnections"], counts["cutRequests"], counts["http429"]) == (1, 1, 1)
+        assert counts["refusedConnections"] >= 2, "gRPC tries again by itself"
         total = (await lab.call("slotzero_injected"))["total"]
         assert total == counts, "no other port had a fault"
 

@@ -56,6 +56,11 @@ _REFUSALS: Final = (
 )
 """What asking again does not change."""
 
+_HIDDEN: Final = "INTERNAL: Internal error from Core"
+"""What grpc.aio says when the server ended a stream while a request was being written: the server's words are lost, so
+it is asked again at once."""
+_MOST_HIDDEN: Final = 10
+
 _FILTERS, _SLOT, _TRANSACTION, _PING = 1, 3, 4, 6
 _LENGTH_DELIMITED: Final = 2
 _MORE: Final = 0x80
@@ -195,12 +200,16 @@ class GeyserFeed:
             SubscriptionError: Each address in turn has refused the subscription.
             Exception: What a handler has raised, which is a bug.
         """
-        attempts = 0
+        attempts = hidden = 0
         while True:
             endpoint = self._endpoints[self._rota.turn]
             self.endpoint = redacted_url(endpoint.url.reveal())
             connects, attempts = self._connects, attempts + 1
             refusal, fault = await self._stream_once(endpoint)
+            hidden = hidden + 1 if fault == _HIDDEN else 0
+            if 0 < hidden <= _MOST_HIDDEN:
+                attempts -= 1
+                continue
             if refusal:
                 self._refusals += 1
                 if self._refusals >= len(self._endpoints):
