@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from random import Random
 from typing import Any, Literal, TypeVar, cast
 
 import msgspec
@@ -21,24 +22,41 @@ from solders.pubkey import Pubkey
 from solders.transaction import VersionedTransaction
 
 from slotzero.clock import TestClock
-from slotzero.config import OrdersSettings, Settings
+from slotzero.config import OrdersSettings, PrivacySettings, RugSettings, Settings
+from slotzero.detection.trade_router import TradeRouter
 from slotzero.localnet import genesis
 from slotzero.secret import Secret
 from slotzero.solana.addresses import TOKEN_2022_PROGRAM
 from slotzero.solana.blockhash import VALID_BLOCKS, BlockhashCache
 from slotzero.solana.pubsub import PubSub
+from slotzero.solana.reads import AccountReads
 from slotzero.solana.rpc import Purpose, RpcClient
 from slotzero.solana.transaction import RecentBlockhash, SignedTransaction, Signer, compute_budget, sign
 from slotzero.trading.accountant import Accountant
 from slotzero.trading.context import TradingContext
 from slotzero.trading.execution import OrderDesk
+from slotzero.trading.fee_policy import FeePolicy
 from slotzero.trading.journal import IntentSigned, SqliteJournal
-from slotzero.trading.wallet import Wallet
+from slotzero.trading.limits import Limits
+from slotzero.trading.privacy import Privacy
+from slotzero.trading.rules import (
+    exit_rules,
+    fee_rules,
+    limits_rules,
+    privacy_rules,
+    rug_rules,
+    unit_seeds,
+    wallet_caps,
+)
+from slotzero.trading.timings import Timings
+from slotzero.trading.traders import Traders
+from slotzero.trading.wallets.book import WalletBook
 from slotzero.units import BlockHeight, ComputeUnits, Lamports, MicroLamportsPerCu, MonoNs, Slot, TokenAmount
 from slotzero.venues.pumpfun import curve_address
 from slotzero.venues.pumpfun.accounts import CURVE_DISCRIMINATOR
 from slotzero.venues.pumpfun.trader import PumpfunTrader
 from slotzero.venues.records import NewPool, Reserves
+from slotzero.venues.registry import PUMPFUN
 
 T = TypeVar("T")
 CHAIN = "paper"
@@ -48,7 +66,11 @@ LAUNCH = Reserves(
     virtual_token=1_073_000_000_000_000, virtual_quote=30_000_000_000, real_token=793_100_000_000_000, real_quote=0
 )
 BLOCKHASH = RecentBlockhash(hash=Hash.new_unique(), last_valid_block_height=BlockHeight(150))
-QUICK = Settings(orders=OrdersSettings(rebroadcast_ms=20, status_poll_ms=10))
+PLAIN = PrivacySettings(size_noise_bps=0, limit_variation_bps=0, bid_variation_bps=0)
+"""Nothing varies, so that a test can say what is sent."""
+BLIND = RugSettings(min_outflow_lamports=Lamports(10**15))
+"""No outflow is a drain, so that a test of prices may move them as it likes."""
+QUICK = Settings(orders=OrdersSettings(rebroadcast_ms=20, status_poll_ms=10), privacy=PLAIN, rug=BLIND)
 _CURVE = struct.Struct("<8s5Q?32s??32sQ??")
 _TRADE = struct.Struct("<8sQQ")
 _TOKEN_ACCOUNT = struct.Struct("<32s32sQI32sBIQQI32s")
@@ -130,6 +152,14 @@ def pump_trader(wallet: Pubkey = SIGNER.pubkey) -> PumpfunTrader:
     born = genesis.derive(1)
     trader.configure([genesis.global_data(born), genesis.fee_config_data(born)])
     return trader
+
+
+def pump_traders() -> Traders:
+    """The same for every wallet of a run."""
+    traders = Traders([PUMPFUN], [SIGNER.pubkey])
+    born = genesis.derive(1)
+    traders.configure("pumpfun", [genesis.global_data(born), genesis.fee_config_data(born)])
+    return traders
 
 
 def signed_transaction(number: int = 0, *, last_valid: int = 150) -> SignedTransaction:
@@ -229,7 +259,7 @@ class PaperNode:
         """What the wallet holds, by mint; `record` keeps it."""
         self.frozen: set[str] = set()
         """Mints whose tokens it cannot move."""
-        self.answers: dict[str, object] = {}
+        self.answers: dict[str, object] = {"getRecentPrioritizationFees": []}
         """What a method answers instead of what the node knows."""
         self.ignored: set[str] = set()
         """Subscriptions that are never answered."""
@@ -377,7 +407,8 @@ class PaperTransport:
     def account(self, at: Pubkey, data: bytes, *, lamports: int = 1, now: int = 1_000_000_000) -> bool:
         """Change an account and tell."""
         self.node.accounts[str(at)] = data
-        value = {"lamports": lamports, "data": [b64encode(data).decode(), "base64"]}
+        encoded = [b64encode(data).decode(), "base64"]
+        value = {"lamports": lamports, "owner": str(key(5)), "data": encoded, "executable": False}
         return self.notify("accountSubscribe", str(at), value, now=now)
 
 
@@ -427,7 +458,13 @@ async def trading_lab(
     clock, node = clock or TestClock(), PaperNode()
     node.balance = balance
     rpc, pubsub = PaperRpc(node), paper_pubsub(node, clock)
-    async with SqliteJournal(path, CHAIN, clock=clock) as journal, asyncio.TaskGroup() as tasks:
+    book = SqliteJournal(path, CHAIN, clock=clock)
+    limits = Limits(
+        limits_rules(settings.limits, open_positions=settings.trade.max_open_positions),
+        overhead_lamports=Lamports(0),
+    )
+    book.listen(limits.record)
+    async with book as journal, asyncio.TaskGroup() as tasks:
         blockhashes = BlockhashCache(rpc, clock=clock)
         await blockhashes.refresh()
         desk = OrderDesk(
@@ -439,18 +476,30 @@ async def trading_lab(
             rebroadcast_ms=settings.orders.rebroadcast_ms,
             poll_ms=settings.orders.status_poll_ms,
         )
+        reads = AccountReads(rpc, pubsub, clock=clock, tasks=tasks)
+        wallets = WalletBook(settings.wallets.rotation, wallet_caps(settings.wallets))
+        wallets.add(SIGNER.pubkey, balance=Lamports(balance), kept=Lamports(0))
         context = TradingContext(
             settings=settings,
             clock=clock,
             rpc=rpc,
+            reads=reads,
             pubsub=pubsub,
             journal=journal,
             blockhashes=blockhashes,
             desk=desk,
             accountant=Accountant(rpc, journal, clock=clock),
-            wallet=Wallet(SIGNER, balance=Lamports(balance), kept=Lamports(0)),
+            signers={SIGNER.pubkey: SIGNER},
+            book=wallets,
+            limits=limits,
+            fees=FeePolicy(fee_rules(settings.fees), unit_seeds(settings.fees, "pumpfun")),
+            privacy=Privacy(privacy_rules(settings.privacy), Random(1)),  # noqa: S311 repeatable
+            exit_rules=exit_rules(settings.exits, slippage_bps=settings.trade.exit_slippage_bps),
+            rug_rules=rug_rules(settings.rug),
+            trades=TradeRouter([PUMPFUN]),
             tasks=tasks,
-            revaluations=deque(maxlen=100),
+            timings=Timings(),
+            alerts=deque(maxlen=100),
         )
         tasks.create_task(desk.run(), name="orders")
         try:

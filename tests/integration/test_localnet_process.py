@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import contextlib
 import io
 import json
 import os
@@ -218,8 +219,10 @@ async def test_bad_frames_get_an_error_and_the_connection_lives(
         ):
             await websocket.send_str(text)
             assert code_of(await websocket.receive_json()) == code
-        await websocket.send_str("x" * 2_000_000)
-        assert (await websocket.receive()).type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED)
+        with contextlib.suppress(ConnectionError):  # it may hang up before all has been sent
+            await websocket.send_str("x" * 2_000_000)
+        ended = (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.ERROR)
+        assert (await websocket.receive()).type in ended
     assert await call(http, endpoints, "getHealth") == "ok"
 
 

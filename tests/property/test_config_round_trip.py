@@ -57,6 +57,16 @@ def values(schema: Schema) -> st.SearchStrategy[object]:
     raise AssertionError(schema)
 
 
+EXITS: dict[str, object] = {
+    "ladder_gains_bps": [100, 200],
+    "ladder_shares_bps": [5_000, 5_000],
+    "decay_from_ms": 0,
+    "decay_to_ms": 0,
+    "break_even_at_bps": 0,
+}
+"""Keys that have rules across them."""
+
+
 def documents() -> st.SearchStrategy[dict[str, dict[str, object]]]:
     clusters = st.just({"rpc_url": "", "ws_url": ""}) | st.builds(
         lambda port, query: {
@@ -72,6 +82,7 @@ def documents() -> st.SearchStrategy[dict[str, dict[str, object]]]:
     }
     # A price above 714 would make a fee above the smallest buy with the highest limit: a rule of its own.
     sections["fees"] = sections["fees"].map(lambda fees: fees | {"unit_price_microlamports_per_cu": 700_000})
+    exits = sections["exits"].map(lambda exits: exits | EXITS)
     journals = st.fixed_dictionaries({"path": values({"type": "string"})}) | st.fixed_dictionaries(
         {
             "url": st.integers(1, 65_535).map(lambda port: f"postgresql://bot@db.invalid:{port}/bots?sslmode=require"),
@@ -79,7 +90,7 @@ def documents() -> st.SearchStrategy[dict[str, dict[str, object]]]:
             "bot": st.text(string.ascii_letters + string.digits, min_size=1, max_size=64),
         }
     )
-    with_rules = {"cluster": clusters, "journal": journals}
+    with_rules = {"cluster": clusters, "journal": journals, "exits": exits}
     return st.fixed_dictionaries(sections | cast("dict[str, st.SearchStrategy[dict[str, object]]]", with_rules))
 
 

@@ -5,6 +5,7 @@ from typing import cast
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from simple_exits import Holding
 from slotzero.config import ExitsSettings
 from slotzero.trading.exit_rules import (
     Closed,
@@ -17,7 +18,6 @@ from slotzero.trading.exit_rules import (
     manual_signal,
     rule_problems,
 )
-from slotzero.trading.exits import Holding
 from slotzero.units import BPS, BasisPoints, Lamports, MonoNs, TokenAmount
 from slotzero.venues.market import Market, PoolState
 from slotzero.venues.records import Reserves, SellQuote

@@ -11,6 +11,7 @@ from slotzero.clock import TestClock
 from slotzero.trading.journal import (
     Event,
     ExternalTransfer,
+    HaltChanged,
     IntentAbandoned,
     IntentExpired,
     IntentFailed,
@@ -19,6 +20,7 @@ from slotzero.trading.journal import (
     IntentSigned,
     IntentUnknown,
     JournalState,
+    PositionGraduated,
     PositionStuck,
     SqliteJournal,
 )
@@ -47,6 +49,12 @@ events: st.SearchStrategy[Event] = st.one_of(
     st.builds(lambda intent: IntentAbandoned(intent=intent, reason="r"), intents),
     st.builds(lambda intent: IntentUnknown(intent=intent, reason="r"), intents),
     st.builds(lambda intent: PositionStuck(intent=intent, reason="r"), st.sampled_from(BUYS)),
+    st.builds(lambda intent: PositionGraduated(intent=intent), st.sampled_from(BUYS)),
+    st.builds(
+        lambda why, high: HaltChanged(killed=why, tripped="", high_water=LamportsDelta(high)),
+        st.sampled_from(["", "by hand"]),
+        deltas,
+    ),
     st.builds(
         lambda intent, delta: IntentFailed(
             intent=intent, slot=Slot(1), reason="r", lamports_delta=LamportsDelta(delta)
@@ -86,17 +94,19 @@ class Model:
         self.tokens: dict[str, int] = {}
         self.pnl: dict[str, int] = {}
         self.stuck: set[str] = set()
+        self.graduated: set[str] = set()
         self.lamports = 0
+        self.halt: HaltChanged | None = None
 
     def fits(self, event: Event) -> bool:
-        if isinstance(event, ExternalTransfer):
+        if isinstance(event, ExternalTransfer | HaltChanged):
             return True
         state = self.state.get(event.intent)
         match event:
             case IntentSigned():
                 has_position = event.position is None or self.tokens.get(event.position, 0) > 0
                 return state is None and has_position
-            case PositionStuck():
+            case PositionStuck() | PositionGraduated():
                 return state is not None and self.tokens.get(event.intent, 0) > 0
             case IntentAbandoned():
                 return state == "signed"
@@ -106,8 +116,14 @@ class Model:
     def apply(self, event: Event) -> None:
         if isinstance(event, ExternalTransfer):
             self.lamports += event.lamports_delta
+        elif isinstance(event, HaltChanged):
+            self.halt = event
         elif isinstance(event, PositionStuck):
             self.stuck.add(event.intent)
+            self.graduated.discard(event.intent)
+        elif isinstance(event, PositionGraduated):
+            self.graduated.add(event.intent)
+            self.stuck.discard(event.intent)
         else:
             self.state[event.intent] = STATES[type(event)]
             if isinstance(event, IntentSigned) and event.position is not None:
@@ -127,6 +143,7 @@ class Model:
         else:
             self.tokens[position] = min(max(self.tokens[position] - sold, 0), event.tokens_held)
             self.stuck.discard(position)
+            self.graduated.discard(position)
 
     def check(self, state: JournalState) -> None:
         assert {name: intent.state for name, intent in state.intents.items()} == self.state
@@ -136,6 +153,8 @@ class Model:
         held = {name for name, tokens in self.tokens.items() if tokens}
         assert {p.id for p in state.held_positions()} == held
         assert {p.id for p in state.held_positions() if p.state == "stuck"} == self.stuck & held
+        assert {p.id for p in state.held_positions() if p.state == "graduated"} == self.graduated & held
+        assert self.halt is None or state.halt == self.halt
         is_open = {name for name, of in self.state.items() if of in ("signed", "sent", "unknown")}
         assert {intent.signed.intent for intent in state.open_intents()} == is_open
 
@@ -175,6 +194,8 @@ def test_any_sequence_is_read_again_as_it_was_written_over_several_openings(
                         if try_apply(expected, event):
                             journal.append(event)
             async with SqliteJournal(path, CHAIN, clock=TestClock(wall_ns=5)) as journal:
+                for intent in [*journal.state.intents.values(), *expected.intents.values()]:
+                    intent.signed_wall_ns = WallNs(0)
                 assert journal.state.intents == expected.intents
                 assert journal.state.expected_lamports == expected.expected_lamports
                 for position in [*journal.state.positions.values(), *expected.positions.values()]:

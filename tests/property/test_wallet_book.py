@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from simple_wallet import Wallet
 from slotzero.trading.filters import Refusal
-from slotzero.trading.wallet import Wallet
 from slotzero.trading.wallets import Reservation, WalletBook, WalletCaps
 from slotzero.units import Lamports
 from wallet_lab import address, wallet_key

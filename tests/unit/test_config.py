@@ -5,11 +5,11 @@ import msgspec
 import pytest
 
 from slotzero import config
-from slotzero.config import Settings, parse, render
+from slotzero.config import Settings, is_loopback, parse, render
 from slotzero.errors import ConfigError, UsageError
 
 ADDRESS = "6EF8rrecthR5Dkzon8Nwu78hRvfCKubJ14M5uBEwF6P"
-SECTIONS = "cluster, localnet, trade, fees, safety, filters, exits, orders, journal"
+SECTIONS = "cluster, localnet, trade, limits, wallets, fees, safety, filters, exits, rug, privacy, orders, journal"
 
 
 def problems(text: str) -> list[str]:
@@ -24,8 +24,12 @@ def problem(text: str) -> str:
     return only
 
 
+LOCALNET_KEYS = "slot_ms, launches_per_s, seed, trap_percent, rivals_per_coin"
+
+
 def test_defaults_are_the_documented_ones() -> None:
-    assert config.as_document(Settings()) == {
+    document = config.as_document(Settings())
+    assert {name: document[name] for name in ("cluster", "localnet", "trade", "orders", "journal")} == {
         "cluster": {
             "rpc_url": "",
             "ws_url": "",
@@ -41,25 +45,40 @@ def test_defaults_are_the_documented_ones() -> None:
             "exit_slippage_bps": 1500,
             "max_open_positions": 3,
         },
-        "fees": {
-            "unit_price_microlamports_per_cu": 100_000,
-            "buy_unit_limit": 160_000,
-            "sell_unit_limit": 120_000,
-        },
-        "safety": {"gate": "all", "budget_ms": 500, "max_round_trip_loss_bps": 600},
-        "filters": {
-            "min_liquidity_lamports": 0,
-            "max_creator_bought_bps": 2000,
-            "max_creator_fee_bps": 300,
-            "allow_mayhem": False,
-            "allow_cashback": True,
-            "deny_creators": (),
-            "deny_symbols": (),
-        },
-        "exits": {"take_profit_bps": 2500, "stop_loss_bps": 2000, "max_hold_ms": 8000, "max_attempts": 5},
         "orders": {"rebroadcast_ms": 400, "status_poll_ms": 400},
         "journal": {"path": "", "url": "", "password_file": "", "bot": "main"},
     }
+
+
+def test_safe_defaults_are_the_documented_ones() -> None:
+    settings = Settings()
+    assert (settings.safety.gate, settings.safety.budget_ms) == ("all", 150)
+    assert settings.safety.layers == ("mint_facts", "liquidity", "round_trip")
+    assert settings.safety.advisory_layers == ()
+    assert (settings.exits.take_profit_bps, settings.exits.stop_loss_bps, settings.exits.max_hold_ms) == (
+        2500,
+        2000,
+        8000,
+    )
+    assert settings.privacy.entry_jitter_ms == settings.privacy.exit_jitter_ms == 0
+    assert settings.filters.hook == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("[exits]\nladder_gains_bps = [100]", "exits.ladder_shares_bps"),
+        ("[exits]\nladder_gains_bps = [200, 100]\nladder_shares_bps = [1, 1]", "exits.ladder_gains_bps"),
+        ("[exits]\nladder_gains_bps = [100, 200]\nladder_shares_bps = [9000, 2000]", "exits.ladder_shares_bps"),
+        ("[exits]\ndecay_to_ms = 5\ndecay_from_ms = 5", "exits.decay_to_ms"),
+        ("[exits]\nbreak_even_at_bps = 5\nbreak_even_offset_bps = 5", "exits.break_even_offset_bps"),
+        ('[filters]\ndeny_names = ["("]', "filters.deny_names[0]"),
+        ('[filters]\nhook = "no function"', "filters.hook"),
+        ('[filters]\nquote_mints = ["EUR"]', "filters.quote_mints[0]"),
+    ],
+)
+def test_rules_that_contradict_themselves_are_refused_with_their_path(text: str, path: str) -> None:
+    assert problem(text).startswith(f"{path}: expected ")
 
 
 def test_empty_text_gives_the_defaults() -> None:
@@ -196,8 +215,7 @@ def test_wrong_value_is_refused_with_what_was_expected_and_what_it_was(text: str
         ("[trade]\nbuy_lamport = 5", 'trade.buy_lamport: unknown key, did you mean "buy_lamports"?'),
         ("[trade]\nBuy-Lamports = 5", 'trade.Buy-Lamports: unknown key, did you mean "buy_lamports"?'),
         ("[trade]\nstop_loss_bps = 5", 'trade.stop_loss_bps: unknown key, did you mean "exits.stop_loss_bps"?'),
-        ("[fees]\nzzz = 5", "fees.zzz: unknown key, known here: unit_price_microlamports_per_cu, buy_unit_limit, "
-         "sell_unit_limit"),
+        ("[localnet]\nzzz = 5", "localnet.zzz: unknown key, known here: " + LOCALNET_KEYS),
         ('"\\u001b[31m\\n" = 5', '"\\u001b[31m\\n": unknown section, known here: ' + SECTIONS),
     ],
 )  # fmt: skip
@@ -284,9 +302,18 @@ def test_loopback_addresses_are_accepted(rpc_url: str, ws_url: str) -> None:
         "http://127.0.0.1[",
     ],
 )
-def test_address_that_is_not_on_this_machine_is_refused(rpc_url: str) -> None:
+def test_address_that_is_neither_on_this_machine_nor_reached_over_tls_is_refused(rpc_url: str) -> None:
     found = problem(f'[cluster]\nrpc_url = "{rpc_url}"\nws_url = "ws://127.0.0.1:8899"')
-    assert found.startswith('cluster.rpc_url: expected a loopback address such as "http://127.0.0.1:8899", or ""')
+    assert found.startswith('cluster.rpc_url: expected an address such as "http://127.0.0.1:8899" on this machine')
+
+
+def test_address_elsewhere_is_taken_over_tls_and_is_no_loopback() -> None:
+    cluster = parse(
+        '[cluster]\nrpc_url = "https://rpc.invalid/?key=1"\nws_url = "wss://rpc.invalid/"', "my.toml"
+    ).cluster
+    assert not is_loopback(cluster.rpc_url)
+    assert not is_loopback(cluster.ws_url)
+    assert is_loopback("http://[::1]:8899")
 
 
 @pytest.mark.parametrize(
@@ -312,7 +339,7 @@ def test_one_address_without_the_other_is_refused(present: str, absent: str) -> 
 
 def test_rule_across_keys_is_skipped_where_a_key_is_refused_already() -> None:
     assert problem('[cluster]\nrpc_url = "http://127.0.0.1:8899"\nws_url = 3').startswith(
-        "cluster.ws_url: expected a loop"
+        "cluster.ws_url: expected an address such as"
     )
     assert problem("cluster = 3\n") == "cluster: expected a section, [cluster], got 3"
 

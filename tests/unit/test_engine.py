@@ -3,12 +3,13 @@
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 from typing import Any, cast
 
 import msgspec
 import pytest
 
-import slotzero.engine
+import slotzero.engine.engine as engine_module
 from slotzero.clock import TestClock
 from slotzero.config import SafetySettings
 from slotzero.engine import Engine, EngineReport
@@ -23,7 +24,9 @@ from slotzero.trading.journal import (
     PositionStuck,
     SqliteJournal,
 )
-from slotzero.units import LamportsDelta, Slot, TokenAmount
+from slotzero.trading.limits import Limits, LimitsRules
+from slotzero.trading.probe import RentFacts
+from slotzero.units import Lamports, LamportsDelta, Slot, TokenAmount
 from slotzero.venues.pumpfun.addresses import FEE_CONFIG, GLOBAL
 from slotzero.venues.registry import PUMPFUN
 from trading_lab import (
@@ -89,16 +92,22 @@ class Run:
 
     async def __call__(self, meanwhile: Callable[[Engine], object] = Engine.stop) -> EngineReport:
         """Run until stopped; `meanwhile` is called once it has begun. Time flies whenever somebody sleeps."""
-        async with SqliteJournal(self.path, CHAIN, clock=self.clock) as journal, asyncio.timeout(20):
+        book = SqliteJournal(self.path, CHAIN, clock=self.clock)
+        limits = Limits(LimitsRules(open_positions=SETTINGS.trade.max_open_positions), overhead_lamports=Lamports(0))
+        book.listen(limits.record)
+        async with book as journal, asyncio.timeout(20):
             self.state = journal.state
             self.engine = engine = Engine(
                 SETTINGS,
                 rpc=PaperRpc(self.node),
                 ws_urls=["ws://127.0.0.1:1"],
                 journal=journal,
-                signer=SIGNER,
+                signers=[SIGNER],
                 venues=[PUMPFUN],
                 clock=self.clock,
+                limits=limits,
+                rent=RentFacts(empty_account_lamports=Lamports(890_880), first_trade_lamports=Lamports(6_000_000)),
+                rng=Random(1),  # noqa: S311 repeatable
             )
             self.pubsub = engine._pubsub = PaperPubSub(self.node, engine._on_connection)
             async with asyncio.TaskGroup() as tasks:
@@ -210,7 +219,7 @@ async def test_sell_an_earlier_run_left_open_is_settled_before_another_is_signed
 async def test_chain_that_never_answers_does_not_hold_up_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(slotzero.engine, "_DRAIN_S", 0.05)
+    monkeypatch.setattr(engine_module, "_DRAIN_S", 0.05)
     run = Run(tmp_path)
     await run.left(bought(), IntentSent(intent="b"))
     run.node.faults["getSignatureStatuses"] = [TransportError("node", "timed out")] * 10_000
@@ -250,7 +259,7 @@ async def test_journal_that_fails_ends_the_run_with_its_error_and_without_hangin
 
 
 async def test_feed_that_is_never_accepted_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(slotzero.engine, "_WITHOUT_CONNECTION_MS", 50)
+    monkeypatch.setattr(engine_module, "_WITHOUT_CONNECTION_MS", 50)
     run = Run(tmp_path)
     run.node.ignored.add("logsSubscribe")
     with pytest.raises(BaseExceptionGroup) as caught:
@@ -279,7 +288,7 @@ async def test_connection_that_stays_lost_ends_the_run(tmp_path: Path, monkeypat
 
     async def lose(engine: Engine) -> None:
         await run.has_begun()
-        monkeypatch.setattr(slotzero.engine, "_WITHOUT_CONNECTION_MS", 30)
+        monkeypatch.setattr(engine_module, "_WITHOUT_CONNECTION_MS", 30)
         engine._on_connection("down")
 
     with pytest.raises(BaseExceptionGroup) as caught:
@@ -294,7 +303,7 @@ async def test_connection_that_comes_back_in_time_does_not_even_if_it_is_lost_ag
 
     async def flap(engine: Engine) -> None:
         await run.has_begun()
-        monkeypatch.setattr(slotzero.engine, "_WITHOUT_CONNECTION_MS", 1_000)
+        monkeypatch.setattr(engine_module, "_WITHOUT_CONNECTION_MS", 1_000)
         for _ in range(3):  # the loop's own timer: 1,200 ms in all, and never 1,000 at a stretch
             engine._on_connection("down")
             await asyncio.sleep(0.4)

@@ -36,8 +36,8 @@ def latencies(report: EngineReport) -> dict[Component, tuple[Percentiles, Percen
         spans = [span for span in report.spans if span.component is component]
         whole = _ms(span.total_ns for span in spans)
         own = _ms(span.own_ns for span in spans if span.own_ns is not None)
-        if component is Component.POSITION_MONITOR:
-            whole = own = _ms(report.revaluations)
+        if (timed := report.timings.get(component)) is not None:
+            whole = own = _ms(timed)
         if whole is not None:
             result[component] = (whole, own)
     return result
@@ -77,6 +77,45 @@ def run_document(run: LocalnetRun) -> dict[str, object]:
         "positions": [_position(position) for position in report.positions],
         "latency_ms": {component.value: _figures(whole) for component, (whole, _) in figures.items()},
         "own_ms": {component.value: _figures(own) for component, (_, own) in figures.items() if own is not None},
+        "rug_alerts": [
+            {
+                "mint": str(item.mint),
+                "signal": item.alert.signal,
+                "act": item.alert.act,
+                "detail": item.alert.detail,
+            }
+            for item in report.alerts
+        ],
+        "wallets": [
+            {
+                "address": str(standing.wallet),
+                "balance_lamports": standing.balance,
+                "uses": standing.uses,
+                "at_risk_lamports": standing.at_risk_lamports,
+            }
+            for standing in report.wallets
+        ],
+        "limits": msgspec.to_builtins(report.limits),
+        "admission": msgspec.to_builtins(report.admission),
+        "loop_delay_ms": {
+            "p50": report.loop_delay.p50_ms,
+            "p99": report.loop_delay.p99_ms,
+            "max": report.loop_delay.max_ms,
+            "over_5_ms": report.loop_delay.over_5_ms,
+            "probes": report.loop_delay.probes,
+        },
+        "privacy_delay_ms": {
+            cost.purpose: {"count": cost.count, "total": as_ms(cost.total_ns), "longest": as_ms(cost.longest_ns)}
+            for cost in report.privacy_delays
+        },
+        "account_reads": {
+            "asked": report.reads.asked,
+            "streamed": report.reads.streamed,
+            "cached": report.reads.cached,
+            "merged": report.reads.merged,
+            "calls": report.reads.calls,
+            "without_rpc_percent": report.reads.without_rpc_bps / 100,
+        },
         "wallet": {
             "address": str(report.wallet),
             "start_lamports": run.start_lamports,

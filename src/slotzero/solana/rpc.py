@@ -104,7 +104,11 @@ class TokenBalance(Struct, frozen=True, kw_only=True):
 
 
 class TransactionRecord(Struct, frozen=True, kw_only=True):
-    """A landed transaction as seen by its fee payer."""
+    """A landed transaction as seen by its fee payer.
+
+    Attributes:
+        units_consumed: Its compute units; None where the node does not say.
+    """
 
     slot: Slot
     err: object
@@ -112,6 +116,7 @@ class TransactionRecord(Struct, frozen=True, kw_only=True):
     payer_before: Lamports
     payer_after: Lamports
     token_balances: tuple[TokenBalance, ...]
+    units_consumed: int | None = None
 
 
 # ---- the wire ------------------------------------------------------------------------------------------------------
@@ -183,6 +188,7 @@ class _Meta(Struct):
     postBalances: list[int]  # noqa: N815
     postTokenBalances: list[_TokenBalance]  # noqa: N815 a node that keeps none would make a full position look empty
     err: JsonValue = None
+    computeUnitsConsumed: int | None = None  # noqa: N815
 
 
 class _Transaction(Struct):
@@ -373,6 +379,7 @@ class Rpc(abc.ABC):
                     TokenBalance(owner=balance.owner, mint=balance.mint, amount=int(balance.uiTokenAmount.amount))
                     for balance in meta.postTokenBalances
                 ),
+                units_consumed=meta.computeUnitsConsumed,
             )
 
     async def simulate(

@@ -5,6 +5,7 @@ journal equals the wallet's change to the lamport.
 """
 
 import logging
+from collections.abc import Callable
 from typing import Final
 
 from slotzero.clock import Clock, add_ms
@@ -46,10 +47,23 @@ class Accountant:
         self._journal = journal
         self._clock = clock
 
-    async def settle(self, intent: IntentSigned, outcome: Outcome, market: Market) -> IntentState:
+    async def settle(
+        self,
+        intent: IntentSigned,
+        outcome: Outcome,
+        market: Market,
+        *,
+        on_record: Callable[[TransactionRecord], None] | None = None,
+    ) -> IntentState:
         """Write what became of `intent` and return its new state. *Does I/O.*
 
         A transaction that landed but cannot be read leaves the intent *unknown*; the next start settles it.
+
+        Args:
+            intent: What was sent.
+            outcome: What the chain says of it.
+            market: Puts errors into words.
+            on_record: Called with the landed transaction, for whoever learns from it.
 
         Raises:
             JournalError: It could not be written.
@@ -62,6 +76,8 @@ class Accountant:
             reason = f"it landed in slot {outcome.slot}, but the node does not give the transaction"
             await self._journal.append(IntentUnknown(intent=intent.intent, reason=reason))
             return "unknown"
+        if on_record is not None:
+            on_record(record)
         delta = LamportsDelta(record.payer_after - record.payer_before)
         if isinstance(outcome, Confirmed) and record.err is None:
             landed = IntentLanded(

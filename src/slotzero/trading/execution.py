@@ -6,7 +6,7 @@ all orders that are due; polling each order on its own cost 110 ms more at p95 i
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Final, Literal
 
 import msgspec
@@ -144,6 +144,12 @@ class OrderDesk:
         finally:
             subscription.cancel()
             del self._open[signed.signature]
+
+    def stop_sending(self, signatures: Collection[str]) -> None:
+        """Send these no more. What has been sent of them may still land, and is asked about to the end."""
+        for signature in signatures:
+            if (entry := self._open.get(signature)) is not None:
+                entry.order.stop_sending()
 
     async def run(self) -> None:
         """Serve the orders' deadlines until cancelled."""

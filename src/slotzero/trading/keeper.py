@@ -1,106 +1,92 @@
-"""The keeper of one position: watches its pool, and sells it when a rule fires.
+"""The keeper of one position: watches pool, mint, token account and trades, and sells when the machines say so.
 
-The pool's state is watched from before the buy is sent, so the first price is there when the position is. A frame is
-decoded, the position valued and the rules applied in the frame's own callback; only the sell that follows awaits.
+A frame is decoded, the position valued, the rug watch and the exit rules applied and the sell signed in the frame's own
+callback; only what follows awaits. Each sell is a task of its own, so that an emergency sell can overtake one that is
+under way.
 """
 
 import asyncio
 import logging
-from typing import Final
+from collections.abc import Callable, Coroutine
+from typing import Final, Literal, assert_never
 
-from slotzero.clock import add_ms, elapsed_ns
+from msgspec import Struct
+
+from slotzero.clock import add_ms, elapsed_ns, later
 from slotzero.errors import EndpointError, MalformedError
-from slotzero.solana.account_watch import AccountUpdate, watch_account
-from slotzero.solana.transaction import SignedTransaction, compute_budget, sign
-from slotzero.trace import Stamp, Trace
-from slotzero.trading.context import TradingContext
-from slotzero.trading.exits import ExitReason, Holding
+from slotzero.solana.account_watch import AccountUpdate
+from slotzero.solana.rpc import TransactionRecord
+from slotzero.solana.token import parse_mint
+from slotzero.solana.transaction import RecentBlockhash, SignedTransaction, Signer, compute_budget, sign
+from slotzero.trace import Component, Stamp, Trace
+from slotzero.trading.context import RaisedAlert, TradingContext
+from slotzero.trading.emergency_shelf import EmergencyShelf
+from slotzero.trading.exit_rules import (
+    Closed,
+    ExitCommand,
+    ExitMachine,
+    ExitSignal,
+    ExitView,
+    GiveUp,
+    Graduated,
+    Note,
+    Sell,
+    rug_signal,
+)
+from slotzero.trading.fee_policy import ExpiredSend, FeeChoice, FeeRequest, TransactionKind, expired_send
 from slotzero.trading.filters import Refusal
-from slotzero.trading.journal import Intent, IntentSent, IntentSigned, PositionRecord, PositionStuck, new_intent_id
-from slotzero.trading.order import Confirmed
+from slotzero.trading.journal import (
+    IntentSent,
+    IntentSigned,
+    PositionGraduated,
+    PositionRecord,
+    PositionStuck,
+    new_intent_id,
+)
+from slotzero.trading.limits import halt_changed
+from slotzero.trading.order import Confirmed, Expired, Failed
 from slotzero.trading.plan import SellPlan, plan_sell
-from slotzero.units import BPS, ComputeUnits, Lamports, MicroLamportsPerCu, MonoNs, Slot
+from slotzero.trading.pool_watch import PoolWatch
+from slotzero.trading.rug_rules import (
+    MintObserved,
+    PoolObserved,
+    RugAlert,
+    RugWatch,
+    observed_mint,
+    observed_token_account,
+)
+from slotzero.trading.sliding_sum import Entry
+from slotzero.units import BPS, BlockHeight, ComputeUnits, Lamports, MonoNs, Slot
 from slotzero.venues.market import Market, PoolState
 
-__all__ = ["PoolWatch", "PositionKeeper"]
+__all__ = ["PositionKeeper"]
 
 log = logging.getLogger(__name__)
 
-_NS_PER_S: Final = 1_000_000_000
 _RETRY_MS: Final = 200
-"""Between attempts that failed for another reason than the price: about one slot."""
+"""Between reads of a pool whose state is not there yet: about one slot."""
 
 
-class PoolWatch:
-    """The newest state of one pool, from its account's changes.
+class _Signed(Struct, frozen=True, kw_only=True):
+    """A sell that is signed, and what is written down of it."""
 
-    Args:
-        context: The run.
-        market: Which pool.
-    """
-
-    def __init__(self, context: TradingContext, market: Market) -> None:
-        self._context = context
-        self._market = market
-        self.state: PoolState | None = None
-        self._slot = Slot(0)
-        self.holding: Holding | None = None
-        self.triggered: asyncio.Future[tuple[ExitReason, MonoNs]] = asyncio.get_running_loop().create_future()
-        self._subscription = watch_account(context.pubsub, market.state_account, "processed", self._on_update)
-
-    def close(self) -> None:
-        """End the subscription."""
-        self._subscription.cancel()
-        self.triggered.cancel()
-
-    def trigger(self, reason: ExitReason, now: MonoNs) -> None:
-        """Ask for the position to be sold; the first reason counts."""
-        if not self.triggered.done():
-            self.triggered.set_result((reason, now))
-
-    async def read(self) -> None:
-        """Read the state instead of waiting for its next change; an older one than is known counts for nothing.
-
-        An endpoint that fails or lags leaves the state as it is. *Does I/O.*
-        """
-        try:
-            reply = await self._context.rpc.accounts_at([self._market.state_account], "processed")
-            (account,) = reply.value
-            if account is not None and (self.state is None or reply.slot > self._slot):
-                self._take(account.data, reply.slot, self._context.clock.mono_ns())
-        except (EndpointError, MalformedError) as error:
-            log.warning("the state of %s was not read: %s", self._market.pool.mint, error)
-
-    def _on_update(self, update: AccountUpdate, now: MonoNs) -> None:
-        if update.slot < self._slot:
-            return  # overtaken by a read
-        try:
-            self._take(update.data, update.slot, now)
-        except MalformedError as error:
-            log.warning("the state of %s cannot be read: %s", self._market.pool.mint, error)
-            return
-        if self.holding is not None:
-            self._context.revaluations.append(elapsed_ns(now, self._context.clock.mono_ns()))
-
-    def _take(self, data: bytes, slot: Slot, now: MonoNs) -> None:
-        self.state, self._slot = self._market.decode_state(data), slot
-        if self.holding is None:
-            return
-        reason = self.holding.on_state(self.state, now).exit
-        if self.state.is_complete:
-            reason = "graduated"  # wakes the keeper, which would otherwise wait for a rule that cannot fire any more
-        if reason is not None:
-            self.trigger(reason, now)
+    signed: SignedTransaction
+    event: IntentSigned
+    fees: FeeChoice
+    kind: TransactionKind
+    charge: Entry
 
 
 class PositionKeeper:
-    """Holds one position until it is closed or cannot be sold.
+    """Holds one position until it is closed, kept elsewhere, or cannot be sold.
 
     Args:
         context: The run.
         position: Its record in the journal's state.
         watch: The watch on its pool; the keeper closes it.
+        market: Its pool, for the position's wallet.
         opened_at: When the buy was confirmed.
+        opened_slot: The slot it landed in.
         trace: The snipe's stamps; the exit's are added.
     """
 
@@ -112,146 +98,385 @@ class PositionKeeper:
         market: Market,
         *,
         opened_at: MonoNs,
+        opened_slot: Slot = Slot(0),  # noqa: B008 a number
         trace: Trace,
     ) -> None:
         self._context = context
         self._position = position
         self._watch = watch
         self._market = market
+        self._opened_slot = opened_slot
         self._trace = trace
-        self.holding = Holding(
+        self._signer: Signer = context.signers[position.wallet]
+        self._machine = ExitMachine(
             market,
             tokens=position.tokens,
+            bought=position.bought,
             quoted_lamports=position.quoted_lamports,
             opened_at=opened_at,
-            rules=context.settings.exits,
+            rules=context.exit_rules,
         )
+        self._rug = RugWatch(
+            context.rug_rules,
+            wallet=position.wallet,
+            creator=market.pool.creator,
+            mint=None,
+            tokens=position.tokens,
+            opened_slot=opened_slot,
+        )
+        self._shelf = EmergencyShelf(self._signer, market)
+        self._leave: list[Callable[[], None]] = []
+        self._selling: set[asyncio.Task[None]] = set()
+        self._used_limits: set[int] = set()
+        self._expired: ExpiredSend | None = None
+        self._why = ""
+        self._timer: asyncio.Task[None] | None = None
+        self._armed_for: MonoNs | None = None
+        self._over = asyncio.Event()
+
+    # ---- looking inside --------------------------------------------------------------------------------------------
 
     @property
     def value_lamports(self) -> Lamports | None:
         """What the position would bring now, or None when that is not known."""
-        return self.holding.value_lamports
+        return self._machine.value_lamports
 
-    def exit(self, reason: ExitReason) -> None:
-        """Sell now."""
-        self._watch.trigger(reason, self._context.clock.mono_ns())
+    def view(self) -> ExitView:
+        """Return the exit machine as a page shows it."""
+        return self._machine.view(self._context.clock.mono_ns())
+
+    # ---- a life ----------------------------------------------------------------------------------------------------
+
+    def signal(self, signal: ExitSignal) -> None:
+        """Take an order by hand, the end of the run, or a late verdict; once there is a price to sell at."""
+        if self._watch.state is None:
+            self._watch.signal(signal)
+            return
+        now = self._context.clock.mono_ns()
+        self._act(self._machine.on_signal(signal, now), now)
 
     async def run(self) -> None:
-        """Hold, then sell. Returns when the position is closed, stuck, or its sell unknown. *Does I/O.*
+        """Hold, and sell. Returns when the position is closed, kept, stuck, or its sell unknown. *Does I/O.*
 
         *Cancellation: leaves the position in the journal, a sell under way unknown.*
         """
         try:
+            self._watch_all()
+            self._own(self._know_mint())
             await self._first_state()
-            self._watch.holding = self.holding
-            if self._watch.state is not None and self._watch.state.is_complete:
-                await self._stuck("graduated: its curve is complete and trades elsewhere")
-                return
-            reason, at = await self._held()
-            self._trace.mark(Stamp.TRIGGERED, at)
-            await self._sell(reason)
+            await self._over.wait()
+            while self._selling:  # an overtaken sell has an end of its own to be written down
+                await asyncio.wait(self._selling)
         finally:
-            self._watch.close()
+            self._close()
+
+    def _watch_all(self) -> None:
+        context, pool = self._context, self._market.pool
+        mint = context.reads.watch(pool.mint, "processed", self._on_mint)
+        tokens = context.reads.watch(self._market.user_tokens, "processed", self._on_tokens)
+        self._leave = [
+            mint.cancel,
+            tokens.cancel,
+            context.trades.follow(
+                pool.venue, pool.mint, lambda trade: self._alert(self._rug.on_trade(trade), trade.mono_frame)
+            ),
+        ]
+
+    def _close(self) -> None:
+        self._over.set()
+        self._watch.close()
+        for leave in self._leave:
+            leave()
+        if self._timer is not None:
+            self._timer.cancel()
+        for task in self._selling:
+            task.cancel()
+
+    async def _know_mint(self) -> None:
+        """Read the mint once: what its later changes are compared with."""
+        pool = self._market.pool
+        try:
+            (account,) = await self._context.reads.get([pool.mint], "processed")
+            mint = None if account is None else parse_mint(account.data, pool.token_program)
+        except (EndpointError, MalformedError) as error:
+            log.warning("the mint %s was not read, its first change goes unnoticed: %s", pool.mint, error)
+            return
+        if (
+            mint is None
+        ):  # the node lags behind the buy; the mint's first change is then what later ones are held against
+            return
+        self._alert(self._rug.on_mint(MintObserved(slot=self._opened_slot, mint=mint)), self._context.clock.mono_ns())
 
     async def _first_state(self) -> None:
         while self._watch.state is None:
             await self._watch.read()
             if self._watch.state is None:
                 await self._context.clock.sleep_until(add_ms(self._context.clock.mono_ns(), _RETRY_MS))
-        self.holding.state = self._watch.state
+        self._watch.serve(self._on_state, self.signal)  # what was said already comes before what the price says
+        self._on_state(self._watch.state, self._watch.slot, None)
+        self.lay_shelf()
 
-    async def _held(self) -> tuple[ExitReason, MonoNs]:
-        """Wait for a rule to fire: on a change of the pool, or when the position has grown too old."""
-        clock = self._context.clock
-        while not self._watch.triggered.done():
-            now = clock.mono_ns()
-            if (reason := self.holding.evaluate(now).exit) is not None:
-                self._watch.trigger(reason, now)
+    # ---- what is observed: synchronous -----------------------------------------------------------------------------
+
+    def _on_state(self, state: PoolState, slot: Slot, read_at: MonoNs | None) -> None:
+        """Value the position anew and apply all rules. *Hot path.*"""
+        now = self._context.clock.mono_ns() if read_at is None else read_at
+        alerts = self._rug.on_pool(PoolObserved(slot=slot, state=state))
+        if alerts:
+            self._alert(alerts, now)
+        self._act(self._machine.on_state(state, now), now)
+        limits = self._context.limits
+        if limits.mark(self._position.id, self._machine.value_lamports):
+            self._context.journal.append(halt_changed(limits))
+        if read_at is not None:
+            took = elapsed_ns(read_at, self._context.clock.mono_ns())
+            self._context.timings.add(Component.POSITION_MONITOR, took)
+
+    def _on_mint(self, update: AccountUpdate, now: MonoNs) -> None:
+        try:
+            seen = observed_mint(update, self._market.pool.token_program)
+        except MalformedError as error:
+            log.warning("the mint %s cannot be read any more: %s", self._market.pool.mint, error)
+            return
+        self._alert(self._rug.on_mint(seen), now)
+
+    def _on_tokens(self, update: AccountUpdate, now: MonoNs) -> None:
+        try:
+            seen = observed_token_account(update, self._market.pool.token_program)
+        except MalformedError as error:
+            log.warning("our token account of %s cannot be read any more: %s", self._market.pool.mint, error)
+            return
+        self._alert(self._rug.on_token_account(seen), now)
+
+    def _alert(self, alerts: list[RugAlert], now: MonoNs) -> None:
+        for alert in alerts:
+            mint = self._market.pool.mint
+            log.info("%s of %s: %s", alert.signal, mint, alert.detail)
+            self._context.alerts.append(RaisedAlert(mint=mint, alert=alert))
+            sells = self._act(self._machine.on_signal(rug_signal(alert), now), now)
+            if sells:
+                took = elapsed_ns(now, self._context.clock.mono_ns())
+                self._context.timings.add(Component.RUG_DETECTION, took)
+
+    # ---- what is done ----------------------------------------------------------------------------------------------
+
+    def _act(self, commands: list[ExitCommand], now: MonoNs) -> int:
+        """Carry commands out; sells are signed here and sent by tasks. Returns how many sells there were."""
+        sells = 0
+        for command in commands:
+            if self._over.is_set():
                 break
-            try:
-                async with asyncio.timeout(elapsed_ns(now, self.holding.deadline) / _NS_PER_S):
-                    await asyncio.shield(self._watch.triggered)
-            except TimeoutError:
-                continue  # too old now; or the loop's timer was early, and the rest is waited for
-        return self._watch.triggered.result()
+            match command:
+                case Sell():
+                    sells += 1
+                    self._begin(command, now)
+                case Note(detail=detail):
+                    log.info("%s: %s", self._market.pool.mint, detail)
+                case Graduated():
+                    self._own(self._graduate())
+                case GiveUp():
+                    self._own(self._stick(self._why))
+                case Closed(lost_tokens=lost):
+                    if lost and self._position.state == "open":
+                        self._own(self._stick(f"lost: {lost} units were taken from the wallet"))
+                    else:
+                        self._over.set()
+                case _:
+                    assert_never(command)
+        self._arm()
+        return sells
 
-    async def _sell(self, reason: ExitReason) -> None:
-        """Try until the position is gone: each attempt prices anew and accepts twice the slippage of the last."""
-        exits, slippage_bps = self._context.settings.exits, int(self._context.settings.trade.exit_slippage_bps)
-        why = ""
-        for attempt in range(exits.max_attempts):
-            assert self._watch.state is not None
-            if self._watch.state.is_complete:
-                why = "graduated: its curve is complete and trades elsewhere"
-                break
-            plan = plan_sell(self._market, self._watch.state.reserves, self._position.tokens, slippage_bps)
-            if isinstance(plan, Refusal):
-                why = plan.detail
-            else:
-                intent = await self._attempt(reason, plan, is_first=attempt == 0)
-                if self._position.state == "closed" or intent.is_open:
-                    return
-                why = f"{intent.state}: {intent.reason}"
-                slippage_bps = min(2 * max(slippage_bps, 1), BPS)
-            log.info("sell %d of %s %s", attempt + 1, self._market.pool.mint, why)
-            await self._context.clock.sleep_until(add_ms(self._context.clock.mono_ns(), _RETRY_MS))
-            await self._watch.read()  # the feed may have been silent: what failed was then priced from the past
-        await self._stuck(why)
+    def _own(self, work: Coroutine[None, None, None]) -> None:
+        task = self._context.tasks.create_task(work, name=f"position {self._market.pool.mint}")
+        self._selling.add(task)
+        task.add_done_callback(self._selling.discard)
 
-    async def _attempt(self, reason: ExitReason, plan: SellPlan, *, is_first: bool) -> Intent:
-        """Sign, write down, send and settle one sell."""
-        context, trace = self._context, self._trace
-        signed = sign(
-            context.wallet.signer,
-            [
-                *compute_budget(self._unit_limit(), _price(context)),
-                # A stranger's gift of one unit makes the closing fail, so only the first attempt carries it.
-                *self._market.sell(plan.tokens, plan.limit_lamports, closes_account=is_first),
-            ],
-            await context.blockhashes.wait_current(),
-        )
-        if is_first:
-            trace.mark(Stamp.EXIT_SIGNED, context.clock.mono_ns())
-        event = self._event(signed, reason, plan)
-        await context.journal.append(event)
+    def _arm(self) -> None:
+        """Arm the one timer for the machine's next deadline, if that has changed."""
+        deadline = None if self._over.is_set() else self._machine.next_deadline()
+        if deadline == self._armed_for:
+            return
+        self._armed_for = deadline
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = None
+        if deadline is not None:
+            self._timer = self._context.tasks.create_task(self._ring(deadline), name="exit timer")
+
+    async def _ring(self, deadline: MonoNs) -> None:
+        await self._context.clock.sleep_until(deadline)
+        self._armed_for = self._timer = None
+        now = self._context.clock.mono_ns()
+        self._act(self._machine.on_time(now), now)
+
+    async def _graduate(self) -> None:
+        if self._position.state != "graduated":
+            await self._context.journal.append(PositionGraduated(intent=self._position.id))
+        self._over.set()
+
+    async def _stick(self, reason: str) -> None:
+        if self._position.state != "closed":
+            await self._context.journal.append(PositionStuck(intent=self._position.id, reason=reason))
+        self._over.set()
+
+    # ---- a sell ----------------------------------------------------------------------------------------------------
+
+    def _begin(self, sell: Sell, now: MonoNs) -> None:
+        """Sign a sell at once where that is possible, and let a task do the rest."""
+        if self._trace.at(Stamp.TRIGGERED) is None:
+            self._trace.mark(Stamp.TRIGGERED, now)
+        delay_ns = 0
+        if sell.urgency == "normal" and sell.attempt == 0:
+            delay_ns = self._context.privacy.plan("exit", Lamports(0)).delay_ns
+        blockhash = self._context.blockhashes.current(now)
+        ready = None if delay_ns or blockhash is None else self._signed(sell, blockhash)
+        self._own(self._sell(sell, ready, later(now, delay_ns)))
+
+    async def _sell(self, sell: Sell, ready: "_Signed | Refusal | None", begins_at: MonoNs) -> None:
+        """Write one sell down, send and settle it, and tell the machines."""
+        context = self._context
+        if ready is None:
+            await context.clock.sleep_until(begins_at)
+            ready = self._signed(sell, await context.blockhashes.wait_current())
+        if isinstance(ready, Refusal):
+            await self._failed(sell, ready.detail, is_price=False)
+            return
+        await context.journal.append(ready.event)
+        is_first = self._trace.at(Stamp.EXIT_SENT) is None
 
         def on_sent(now: MonoNs) -> None:
-            context.journal.append(IntentSent(intent=event.intent))
+            context.journal.append(IntentSent(intent=ready.event.intent))
             if is_first:
-                trace.mark(Stamp.EXIT_SENT, now)
+                self._trace.mark(Stamp.EXIT_SENT, now)
 
-        outcome = await context.desk.execute(signed, on_sent=on_sent)
-        if isinstance(outcome, Confirmed):
-            trace.mark(Stamp.EXIT_CONFIRMED, context.clock.mono_ns())
-        await context.accountant.settle(event, outcome, self._market)
-        return context.journal.state.intents[event.intent]
+        outcome = await context.desk.execute(ready.signed, on_sent=on_sent)
+        if isinstance(outcome, Confirmed) and self._trace.at(Stamp.EXIT_CONFIRMED) is None:
+            self._trace.mark(Stamp.EXIT_CONFIRMED, context.clock.mono_ns())
+        state = await context.accountant.settle(
+            ready.event, outcome, self._market, on_record=lambda record: self._learn(ready, record)
+        )
+        context.fees.settle(ready.charge, 0 if state == "expired" else ready.fees.bid_lamports)
+        if state == "unknown":
+            self._over.set()  # the next start settles it
+            return
+        intent = context.journal.state.intents[ready.event.intent]
+        if state != "landed":
+            if isinstance(outcome, Expired):
+                self._expired = expired_send(ready.fees, outcome)
+            is_price = isinstance(outcome, Failed) and self._market.is_slippage(outcome.err)
+            await self._failed(sell, f"{intent.state}: {intent.reason}", is_price=is_price)
+            return
+        self._expired = None
+        self._rug.on_sell_settled(sell.id, tokens=sell.tokens, quote_out=ready.event.quoted_lamports)
+        received, now = max(intent.lamports_delta, 0), context.clock.mono_ns()
+        self._act(self._machine.on_fill(sell.id, tokens_sold=sell.tokens, received=received, now=now), now)
+        if self._position.state == "closed":
+            self._over.set()
+        else:
+            self.lay_shelf()
 
-    def _unit_limit(self) -> ComputeUnits:
-        """One unit less than the sell before it: two attempts within one blockhash must not be the same bytes.
+    async def _failed(self, sell: Sell, why: str, *, is_price: bool) -> None:
+        """Tell the machine that a sell has not happened, with the pool as it is now."""
+        self._why = why
+        log.info("sell %d of %s %s", sell.attempt + 1, self._market.pool.mint, why)
+        self._rug.on_sell_settled(sell.id, tokens=0, quote_out=0)
+        await self._watch.read()  # the feed may have been silent: what failed was then priced from the past
+        now = self._context.clock.mono_ns()
+        self._act(self._machine.on_failed(sell.id, "price" if is_price else "other", now), now)
 
-        The chain would take the second for the first, and the journal would count one failure twice.
-        """
-        return ComputeUnits(max(1, self._context.settings.fees.sell_unit_limit - self._position.sells))
+    def _signed(self, sell: Sell, blockhash: RecentBlockhash) -> "_Signed | Refusal":
+        """Price and sign a sell from the pool's current state. *Hot path* (about 100 us)."""
+        assert self._watch.state is not None, "a position is not sold before its first price"
+        plan = plan_sell(self._market, self._watch.state.reserves, sell.tokens, sell.slippage_bps)
+        if isinstance(plan, Refusal):
+            return plan
+        if sell.urgency == "emergency" and sell.slippage_bps == BPS:
+            ready = self._shelf.take(sell.tokens, self._context.blockhashes.block_height)
+            if ready is not None:
+                return self._noted(sell, plan, ready.signed, ready.fees, "sell")
+        # A stranger's gift of one unit makes the closing fail, so only the first attempt carries it.
+        closes = sell.is_all and sell.attempt == 0 and sell.urgency == "normal"
+        kind: TransactionKind = "sell_and_close" if closes else "sell"
+        fees = self._fees(sell, plan, kind)
+        instructions = [
+            *compute_budget(self._own_limit(fees.limit), fees.price),
+            *self._market.sell(plan.tokens, plan.limit_lamports, closes_account=closes),
+        ]
+        return self._noted(sell, plan, sign(self._signer, instructions, blockhash), fees, kind)
 
-    def _event(self, signed: SignedTransaction, reason: ExitReason, plan: SellPlan) -> IntentSigned:
-        return IntentSigned(
+    def _noted(
+        self, sell: Sell, plan: SellPlan, signed: SignedTransaction, fees: FeeChoice, kind: TransactionKind
+    ) -> _Signed:
+        if self._trace.at(Stamp.EXIT_SIGNED) is None:
+            self._trace.mark(Stamp.EXIT_SIGNED, self._context.clock.mono_ns())
+        self._rug.on_sell_sent(sell.id, tokens=plan.tokens, quote_out=plan.quoted_lamports)
+        event = IntentSigned(
             intent=new_intent_id(),
             side="sell",
             signature=signed.signature,
             raw=signed.raw,
             last_valid_block_height=signed.last_valid_block_height,
             mint=self._market.pool.mint,
-            wallet=self._context.wallet.pubkey,
+            wallet=self._position.wallet,
             tokens=plan.tokens,
             quoted_lamports=plan.quoted_lamports,
             limit_lamports=plan.limit_lamports,
-            reason=reason,
+            reason=sell.reason,
             position=self._position.id,
         )
+        charge = self._context.fees.charge(fees.bid_lamports, self._context.clock.mono_ns())
+        return _Signed(signed=signed, event=event, fees=fees, kind=kind, charge=charge)
 
-    async def _stuck(self, reason: str) -> None:
-        await self._context.journal.append(PositionStuck(intent=self._position.id, reason=reason))
+    def _learn(self, ready: _Signed, record: TransactionRecord) -> None:
+        self._context.fees.learn((self._market.pool.venue, ready.kind), ready.fees, record)
 
+    def _fees(self, sell: Sell, plan: SellPlan, kind: TransactionKind) -> FeeChoice:
+        context, started = self._context, self._context.clock.mono_ns()
+        purpose: Literal["exit", "emergency"] = "emergency" if sell.urgency == "emergency" else "exit"
+        choice = context.fees.choose(
+            FeeRequest(
+                venue=self._market.pool.venue,
+                kind=kind,
+                purpose=purpose,
+                hot_accounts=(self._market.state_account,),
+                stake_lamports=plan.quoted_lamports,
+                expired=self._expired,
+                variation=context.privacy.plan(purpose, Lamports(0)).fees,
+            ),
+            started,
+        )
+        assert isinstance(choice, FeeChoice), "an exit is never refused"
+        context.timings.add(Component.FEE_OPTIMIZATION, elapsed_ns(started, context.clock.mono_ns()))
+        return choice
 
-def _price(context: TradingContext) -> MicroLamportsPerCu:
-    return context.settings.fees.unit_price_microlamports_per_cu
+    def _own_limit(self, limit: ComputeUnits) -> ComputeUnits:
+        """Return a unit limit no sell of ours has had: two attempts within one blockhash must not be the same bytes.
+
+        The chain would take the second for the first, and the journal would count one failure twice.
+        """
+        while limit in self._used_limits and limit > 1:
+            limit = ComputeUnits(limit - 1)
+        self._used_limits.add(limit)
+        return limit
+
+    # ---- the shelf -------------------------------------------------------------------------------------------------
+
+    def lay_shelf(self) -> bool:
+        """Sign the emergency sells anew if they have grown old. Returns whether that was so. *About 200 us.*"""
+        context, state = self._context, self._watch.state
+        held, now = self._machine.view(context.clock.mono_ns()).held_tokens, context.clock.mono_ns()
+        blockhash = context.blockhashes.current(now)
+        height = BlockHeight(0) if blockhash is None else context.blockhashes.block_height
+        if blockhash is None or state is None or not held or self._shelf.is_good(held, height):
+            return False
+        plan = plan_sell(self._market, state.reserves, held, BPS)
+        if isinstance(plan, Refusal):
+            return False
+        sell = Sell(id=0, tokens=held, reason="rug", urgency="emergency", slippage_bps=BPS, attempt=0, is_all=True)
+        fees = self._fees(sell, plan, "sell")
+        salt = 0
+        while any(fees.limit - salt - place in self._used_limits for place in range(3)):
+            salt += 3
+        self._used_limits.update(fees.limit - salt - place for place in range(3))
+        self._shelf.lay(held, blockhash=blockhash, fees=fees, salt=salt)
+        return True

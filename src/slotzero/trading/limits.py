@@ -22,6 +22,7 @@ from slotzero.trading.filters import Refusal
 from slotzero.trading.journal import (
     Event,
     ExternalTransfer,
+    HaltChanged,
     IntentAbandoned,
     IntentExpired,
     IntentFailed,
@@ -29,12 +30,13 @@ from slotzero.trading.journal import (
     IntentSent,
     IntentSigned,
     IntentUnknown,
+    PositionGraduated,
     PositionStuck,
 )
 from slotzero.trading.sliding_sum import Entry, SlidingSum
 from slotzero.units import NS_PER_MS, Lamports, LamportsDelta, WallNs
 
-__all__ = ["Limits", "LimitsRules", "LimitsState", "LimitsView", "SpendRequest", "fold"]
+__all__ = ["Limits", "LimitsRules", "LimitsState", "LimitsView", "SpendRequest", "fold", "halt_changed"]
 
 _HOUR_NS: Final = 3_600_000 * NS_PER_MS
 _DAY_NS: Final = 24 * _HOUR_NS
@@ -49,7 +51,7 @@ class LimitsRules(Struct, frozen=True, kw_only=True):
         trade_lamports: The most one buy may spend at its slippage limit, rent and network fees not counted.
         hour_lamports: The most all buys of any 60 minutes may cost, rent and fees counted; likewise the day.
         wallet_day_lamports: The same for each wallet and any 24 hours.
-        open_positions: Positions and buys under way together.
+        open_positions: Positions and buys under way together; what is stuck or has graduated takes no room.
         drawdown_lamports: How far equity may fall below its highest value before buying stops.
     """
 
@@ -69,7 +71,7 @@ class SpendRequest(Struct, frozen=True, kw_only=True):
 
 
 class LimitsState(Struct, frozen=True, kw_only=True):
-    """What the journal's events do not tell: write it down at each change, and give it back after `fold`.
+    """What trades do not tell: written down as `HaltChanged` at each change.
 
     Attributes:
         killed: Why the kill switch is on; "" = it is off.
@@ -104,6 +106,8 @@ class _Open(Struct, kw_only=True):
 class _Position(Struct, kw_only=True):
     tokens: int
     value: int
+    is_kept: bool = False
+    """Whether it is stuck or graduated: held, but nothing that a new buy has to wait for."""
 
 
 class Limits:
@@ -121,7 +125,7 @@ class Limits:
         self._day = SlidingSum(_DAY_NS)
         self._wallets: dict[Pubkey, SlidingSum] = {}
         self._open: dict[str, _Open] = {}
-        self._buying = 0
+        self._buying = self._kept = 0
         self._positions: dict[str, _Position] = {}
         self._cash = self._values = 0
         self._killed = self._tripped = ""
@@ -142,7 +146,7 @@ class Limits:
         if 0 < rules.trade_lamports < request.lamports:
             detail = f"a buy of {request.lamports} lamports, the most is {rules.trade_lamports}"
             return Refusal(reason="limit_trade", detail=detail)
-        open_now = self._buying + len(self._positions)
+        open_now = self._buying + len(self._positions) - self._kept
         if 0 < rules.open_positions <= open_now:
             detail = f"{open_now} positions are open or being bought, the most is {rules.open_positions}"
             return Refusal(reason="limit_open_positions", detail=detail)
@@ -176,7 +180,7 @@ class Limits:
 
     @property
     def state(self) -> LimitsState:
-        """What the journal's events do not tell, for keeping."""
+        """What trades do not tell, for keeping."""
         return LimitsState(killed=self._killed, tripped=self._tripped, high_water=LamportsDelta(self._high_water))
 
     @property
@@ -195,8 +199,14 @@ class Limits:
         if isinstance(event, IntentSigned):
             self._signed(event, wall_ns)
             return
-        if isinstance(event, ExternalTransfer | PositionStuck | IntentSent | IntentUnknown):
-            return  # no trade; still held; may still land
+        if isinstance(event, HaltChanged):
+            self._killed, self._tripped, self._high_water = event.killed, event.tripped, event.high_water
+            return
+        if isinstance(event, PositionStuck | PositionGraduated):
+            self._keep(event.intent)
+            return
+        if isinstance(event, ExternalTransfer | IntentSent | IntentUnknown):
+            return  # no trade; may still land
         intent = self._open.pop(event.intent, None)
         if intent is None:
             raise ValueError(f"{type(event).__name__} names intent {event.intent}, which is not open")
@@ -260,6 +270,12 @@ class Limits:
             self._buying += 1
         self._open[event.intent] = _Open(signed=event, charges=charges)
 
+    def _keep(self, position_id: str) -> None:
+        position = self._positions.get(position_id)
+        if position is not None and not position.is_kept:
+            position.is_kept = True
+            self._kept += 1
+
     def _charge(self, intent: _Open, lamports: int) -> None:
         signed = intent.signed
         windows = (self._hour, self._day, self._wallets.get(signed.wallet))
@@ -290,6 +306,7 @@ class Limits:
         position.tokens, position.value = left, value
         if not left:
             self._positions.pop(signed.position or "")
+            self._kept -= position.is_kept
 
     @property
     def _equity(self) -> int:
@@ -317,7 +334,13 @@ class Limits:
 def fold(rules: LimitsRules, events: Iterable[tuple[WallNs, Event]], *, overhead_lamports: Lamports) -> Limits:
     """Return the limits as the events of one journal leave them, oldest first. *Pure.*
 
-    The kill switch, a breaker that tripped on unrealised losses and the high-water mark of unrealised gains are not in
-    the events: give them back with `Limits.restore`.
+    A kill switch, a breaker that tripped on unrealised losses and a high-water mark of unrealised gains are known as of
+    the newest `HaltChanged` among them.
     """
     return Limits.folded(rules, events, overhead_lamports=overhead_lamports)
+
+
+def halt_changed(limits: Limits) -> HaltChanged:
+    """Return what is to be written down of limits whose state has changed. *Pure.*"""
+    state = limits.state
+    return HaltChanged(killed=state.killed, tripped=state.tripped, high_water=state.high_water)

@@ -99,6 +99,10 @@ class Order:
         self.sends = 1
         return [Send()]
 
+    def stop_sending(self) -> None:
+        """Send no more; what has been sent may still land, and is asked about."""
+        self._may_send, self._next_send = False, None
+
     def next_deadline(self) -> MonoNs | None:
         """Return when `on_time` next has something to do, or None when it never has again."""
         if self.outcome is not None:

@@ -27,12 +27,21 @@ class SellPlan(Struct, frozen=True, kw_only=True):
     limit_lamports: Lamports
 
 
-def plan_buy(market: Market, reserves: Reserves, settings: TradeSettings) -> BuyPlan | Refusal:
-    """Size a buy so that even at its slippage limit it spends no more than `buy_lamports`. *Hot path.*
+def plan_buy(
+    market: Market, reserves: Reserves, settings: TradeSettings, budget: Lamports | None = None
+) -> BuyPlan | Refusal:
+    """Size a buy so that even at its slippage limit it spends no more than its budget. *Hot path.*
 
     The slippage is taken off the budget before the tokens are counted, not put on top of it.
+
+    Args:
+        market: Where.
+        reserves: The pool's now.
+        settings: The `[trade]` section.
+        budget: The most to spend, venue fees included; None = `buy_lamports`.
     """
-    budget = settings.buy_lamports
+    if budget is None:
+        budget = settings.buy_lamports
     expected = Lamports(budget * BPS // (BPS + settings.buy_slippage_bps))
     tokens = market.tokens_for_budget(reserves, expected)
     quote = market.quote_buy(reserves, tokens) if tokens > 0 else None

@@ -1,6 +1,7 @@
 """The round trip a safety check simulates: a fresh address, funded in the same transaction, buys and sells it all."""
 
 import secrets
+from typing import Final
 
 from msgspec import Struct
 from solders.hash import Hash
@@ -9,12 +10,16 @@ from solders.pubkey import Pubkey
 from solders.system_program import TransferParams, transfer
 
 from slotzero.safety.reader import RoundTripProbe
+from slotzero.solana.rpc import Rpc
 from slotzero.solana.transaction import compute_budget, unsigned
 from slotzero.trading.plan import BuyPlan
 from slotzero.units import MAX_COMPUTE_UNITS, ComputeUnits, Lamports, MicroLamportsPerCu
 from slotzero.venues.market import Market
 
-__all__ = ["RentFacts", "round_trip_probe"]
+__all__ = ["RentFacts", "read_rent", "round_trip_probe"]
+
+_TOKEN_ACCOUNT_BYTES: Final = 170
+_DEPOSIT_BYTES: Final = 137
 
 _COST_LIMIT_FACTOR = 2  # a rival's trade between quote and simulation should not look like a trap
 
@@ -29,6 +34,14 @@ class RentFacts(Struct, frozen=True, kw_only=True):
 
     empty_account_lamports: Lamports
     first_trade_lamports: Lamports
+
+
+async def read_rent(rpc: Rpc) -> RentFacts:
+    """Ask a cluster what new accounts cost. *Does I/O.*"""
+    empty = await rpc.get_minimum_balance(0)
+    token = await rpc.get_minimum_balance(_TOKEN_ACCOUNT_BYTES)
+    deposit = await rpc.get_minimum_balance(_DEPOSIT_BYTES)
+    return RentFacts(empty_account_lamports=empty, first_trade_lamports=Lamports(empty + token + deposit))
 
 
 def round_trip_probe(market: Market, payer: Pubkey, plan: BuyPlan, *, rent: RentFacts) -> RoundTripProbe:

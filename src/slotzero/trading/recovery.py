@@ -11,25 +11,27 @@ newest the journal has seen land, so a node that lags behind does not make a pos
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Final, Literal
 
 from msgspec import Struct
 from solders.pubkey import Pubkey
 
-from slotzero.clock import add_ms, elapsed_ns
+from slotzero.clock import add_ms, earlier, elapsed_ns
 from slotzero.errors import EndpointError, MalformedError
 from slotzero.solana.addresses import TOKEN_2022_PROGRAM, TOKEN_PROGRAM
 from slotzero.solana.token import AccountState, TokenAccount, parse_token_account
 from slotzero.solana.transaction import SignedTransaction
 from slotzero.trace import Trace
 from slotzero.trading.context import TradingContext
+from slotzero.trading.exit_rules import manual_signal
 from slotzero.trading.journal import Intent, IntentSigned, PositionRecord, PositionStuck
-from slotzero.trading.keeper import PoolWatch
+from slotzero.trading.pool_watch import PoolWatch
 from slotzero.trading.sniper import Sniper
-from slotzero.units import Slot, TokenAmount
-from slotzero.venues.market import Market, Trader
+from slotzero.trading.traders import Traders
+from slotzero.units import Lamports, Slot, TokenAmount
+from slotzero.venues.market import Market
 
 __all__ = ["Difference", "Recovery", "compare"]
 
@@ -140,10 +142,10 @@ class Recovery:
     Args:
         context: The run.
         sniper: Keeps what is taken up.
-        traders: How each venue's pools are traded, by the venue's name.
+        traders: How each venue's pools are traded.
     """
 
-    def __init__(self, context: TradingContext, sniper: Sniper, traders: Mapping[str, Trader]) -> None:
+    def __init__(self, context: TradingContext, sniper: Sniper, traders: Traders) -> None:
         self._context = context
         self._sniper = sniper
         self._traders = traders
@@ -161,20 +163,44 @@ class Recovery:
         for intent in state.open_intents():
             unsettled.setdefault(intent.signed.position or intent.signed.intent, []).append(intent)
         undecided = {intent.signed.mint for intents in unsettled.values() for intent in intents}
+        self._recall()
         held = state.held_positions()
         ids = dict.fromkeys([*unsettled, *(position.id for position in held)])
         sniper.taking_up.update(ids)
         sniper.working.update(intent.signed.intent for intents in unsettled.values() for intent in intents)
-        wallets = dict.fromkeys([self._context.wallet.pubkey, *(position.wallet for position in held)])
+        wallets = dict.fromkeys([*self._context.signers, *(position.wallet for position in held)])
         for wallet in wallets:
             await self._compare(wallet, undecided=undecided)
         for position_id in ids:
-            pool = state.intents[position_id].signed.pool
-            assert pool is not None, "a buy carries its pool"
-            market = self._traders[pool.venue].market(pool)
+            signed = state.intents[position_id].signed
+            assert signed.pool is not None, "a buy carries its pool"
+            market = self._traders.market(signed.pool, signed.wallet)
             take_up = self._take_up(position_id, unsettled.get(position_id, []), market)
-            sniper.own(self._context.tasks.create_task(take_up, name=f"recover {pool.mint}"))
+            sniper.own(self._context.tasks.create_task(take_up, name=f"recover {signed.mint}"))
             self.count += 1
+
+    def take_up_again(self, position: PositionRecord) -> None:
+        """Watch and sell a position that was given up in this run."""
+        market = self._traders.market(position.pool, position.wallet)
+        self._sniper.own(
+            self._context.tasks.create_task(self._sell_again(position, market), name=f"again {position.pool.mint}")
+        )
+
+    async def _sell_again(self, position: PositionRecord, market: Market) -> None:
+        position.state = "open"
+        watch = PoolWatch(self._context, market)
+        watch.signal(manual_signal())
+        await self._sniper.keep(position.id, market, watch, Trace())
+
+    def _recall(self) -> None:
+        """Let the wallets' caps count what earlier runs have bought, in the order of time."""
+        clock, book = self._context.clock, self._context.book
+        ours, wall_ns, mono_ns = set(book.wallets), clock.wall_ns(), clock.mono_ns()
+        for intent in self._context.journal.state.intents.values():
+            signed = intent.signed
+            if signed.side == "buy" and signed.wallet in ours and intent.state in ("landed", "failed"):
+                at = earlier(mono_ns, elapsed_ns(intent.signed_wall_ns, wall_ns))
+                book.recall(signed.wallet, spent=Lamports(max(-intent.lamports_delta, 0)), at=at)
 
     async def _take_up(self, position_id: str, intents: Sequence[Intent], market: Market) -> None:
         sniper, context = self._sniper, self._context
@@ -193,6 +219,9 @@ class Recovery:
             if is_its and difference.kind in ("missing_tokens", "frozen"):
                 await self._keep_as_stuck(position, difference.detail)
                 return
+        if position.wallet not in self._context.signers:
+            await self._keep_as_stuck(position, f"its wallet {position.wallet} is none of this run's")
+            return
         position.state = "open"  # one that was stuck is tried again at each start
         age_ns = elapsed_ns(position.opened_wall_ns, context.clock.wall_ns())
         await sniper.keep(position_id, market, PoolWatch(context, market), Trace(), age_ns)

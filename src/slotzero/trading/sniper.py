@@ -1,7 +1,8 @@
 """From a new pool to a closed position: the path of one snipe.
 
-`on_pool` is synchronous from the pool to the buy's signed bytes: filter, plan, build, sign, without an RPC call. The
-safety check starts at the same moment, and its gate holds back only the send. What awaits is a task of the run's group.
+`on_pool` is synchronous from the pool to the buy's signed bytes: filter, choose the wallet, plan, choose the fees,
+build, sign, without an RPC call. The safety check starts at the same moment, and its gate holds back only the send.
+What awaits is a task of the run's group.
 """
 
 import asyncio
@@ -10,28 +11,44 @@ from typing import Final
 
 from msgspec import Struct
 
-from slotzero.clock import earlier
-from slotzero.safety.honeypot import HoneypotChecker, RunningCheck
+from slotzero.clock import earlier, elapsed_ns, later
+from slotzero.safety.honeypot import Check, Checker
 from slotzero.safety.records import Verdict
 from slotzero.solana.transaction import SignedTransaction, compute_budget, sign
-from slotzero.trace import Span, Stamp, Trace
+from slotzero.trace import Component, Span, Stamp, Trace
+from slotzero.trading.admission import Admission
 from slotzero.trading.context import TradingContext
-from slotzero.trading.fees import network_fee
-from slotzero.trading.filters import Filters, Refusal
-from slotzero.trading.journal import AlreadyClaimed, IntentAbandoned, IntentSent, IntentSigned, new_intent_id
-from slotzero.trading.keeper import PoolWatch, PositionKeeper
+from slotzero.trading.exit_rules import DRAIN, HONEYPOT, manual_signal
+from slotzero.trading.fee_policy import Expectation, FeeChoice, FeeRequest, TransactionKind
+from slotzero.trading.fees import LAMPORTS_PER_SIGNATURE
+from slotzero.trading.filters import Filters, Refusal, load_hook
+from slotzero.trading.journal import (
+    AlreadyClaimed,
+    IntentAbandoned,
+    IntentSent,
+    IntentSigned,
+    IntentState,
+    PositionRecord,
+    new_intent_id,
+)
+from slotzero.trading.keeper import PositionKeeper
+from slotzero.trading.limits import SpendRequest
 from slotzero.trading.order import Confirmed
 from slotzero.trading.plan import BuyPlan, plan_buy
+from slotzero.trading.pool_watch import PoolWatch
+from slotzero.trading.privacy import PrivacyPlan
 from slotzero.trading.probe import RentFacts, round_trip_probe
-from slotzero.units import MonoNs
-from slotzero.venues.market import Market, Trader
+from slotzero.trading.sliding_sum import Entry
+from slotzero.trading.socials import socials_objection
+from slotzero.trading.traders import Traders
+from slotzero.trading.wallets.book import Reservation
+from slotzero.units import BPS, DurationNs, Lamports, MonoNs, Slot
+from slotzero.venues.market import Market
 from slotzero.venues.records import NewPool
 
 __all__ = ["Refused", "Sniper"]
 
 _MAX_KEPT: Final = 10_000
-_MAX_CHECKS: Final = 256
-"""Checks in flight; beyond it a new pool is refused as "overloaded" instead of queued: old news is worth nothing."""
 
 
 class Refused(Struct, frozen=True, kw_only=True):
@@ -42,12 +59,23 @@ class Refused(Struct, frozen=True, kw_only=True):
     detail: str
 
 
+class _Arrival(Struct, frozen=True, kw_only=True):
+    """A pool the filters let through, with its stamps."""
+
+    pool: NewPool
+    trace: Trace
+
+
 class _Buy(Struct, frozen=True, kw_only=True):
     """A signed buy that waits for its gate."""
 
     signed: SignedTransaction
     event: IntentSigned
-    reserved_lamports: int
+    reservation: Reservation
+    fees: FeeChoice
+    charge: Entry
+    kind: TransactionKind
+    delay_ns: DurationNs
 
 
 class Sniper:
@@ -55,7 +83,7 @@ class Sniper:
 
     Args:
         context: The run.
-        traders: How each venue's pools are traded, by the venue's name.
+        traders: How each venue's pools are traded.
         checker: The safety check.
         rent: What new accounts cost.
         stop: Set when the run is ending, by whoever ends it; set here when enough positions have been closed.
@@ -66,26 +94,34 @@ class Sniper:
         self,
         context: TradingContext,
         *,
-        traders: dict[str, Trader],
-        checker: HoneypotChecker,
+        traders: Traders,
+        checker: Checker,
         rent: RentFacts,
         stop: asyncio.Event,
         until_closed: int | None,
     ) -> None:
+        settings = context.settings
         self._context = context
-        self._settings = context.settings
+        self._settings = settings
         self._clock = context.clock
         self._journal = context.journal
         self._traders = traders
         self._checker = checker
-        self._filters = Filters(context.settings.filters)
+        self._filters = Filters(settings.filters, load_hook(settings.filters.hook))
         self._rent = rent
         self._stop = stop
         self._until_closed = until_closed
-        self._buying = self._checking = 0
+        self._buying: dict[str, str] = {}
+        """The signature of each buy under way, by its intent."""
+        self._reservations: dict[str, Reservation] = {}
         intents = context.journal.state.intents.values()
-        self._bought_mints = {intent.signed.mint for intent in intents if intent.signed.side == "buy"}
+        buys = [intent.signed for intent in intents if intent.signed.side == "buy"]
+        self._bought_mints = {signed.mint for signed in buys}
         """Whatever became of the buy: no mint is bought twice, though a feed may tell of its creation again."""
+        self._traded = {(signed.pool.venue, signed.wallet) for signed in buys if signed.pool is not None}
+        self.admission: Admission[_Arrival] = Admission(
+            max_in_flight=settings.limits.snipes_in_flight, max_waiting=settings.limits.waiting_pools
+        )
         self.tasks: set[asyncio.Task[None]] = set()
         """Every snipe under way."""
         self.working: set[str] = set()
@@ -99,6 +135,7 @@ class Sniper:
         self.failed: Counter[str] = Counter()
         self.refusals: deque[Refused] = deque(maxlen=_MAX_KEPT)
         self.spans: deque[Span] = deque(maxlen=_MAX_KEPT)
+        self.traces: deque[tuple[NewPool, Trace]] = deque(maxlen=_MAX_KEPT)
 
     # ---- from a frame to signed bytes: synchronous -----------------------------------------------------------------
 
@@ -108,45 +145,96 @@ class Sniper:
         if pool.mono_cause is not None:
             trace.mark(Stamp.CAUSE, pool.mono_cause)
         trace.mark(Stamp.FRAME, pool.mono_frame)
-        trace.mark(Stamp.POOL, clock.mono_ns())
+        now = clock.mono_ns()
+        trace.mark(Stamp.POOL, now)
         self.detected += 1
-        refusal = self._filters.decide(pool)
+        refusal = self._filters.decide(pool, now)
         trace.mark(Stamp.FILTERED, clock.mono_ns())
-        if refusal is None and self._checking >= _MAX_CHECKS:
-            refusal = Refusal(reason="overloaded", detail=f"{_MAX_CHECKS} checks are under way")
         if refusal is not None:
             self._refuse(pool, refusal, trace)
             return
-        market = self._traders[pool.venue].market(pool)
-        plan = plan_buy(market, pool.reserves, self._settings.trade)
-        trace.mark(Stamp.PLANNED, clock.mono_ns())
-        if isinstance(plan, Refusal):
-            self._refuse(pool, plan, trace)
-            return
-        buy = self._prepare(pool, market, plan, trace)
-        self.own(self._context.tasks.create_task(self._snipe(market, plan, buy, trace), name=f"snipe {pool.mint}"))
+        arrival = _Arrival(pool=pool, trace=trace)
+        may_begin, dropped = self.admission.enter(arrival)
+        if dropped is not None:
+            most = self._settings.limits.snipes_in_flight
+            detail = f"{most} pools are being checked or bought, and newer ones wait"
+            self._refuse(dropped.pool, Refusal(reason="overloaded", detail=detail), dropped.trace)
+        if may_begin:
+            self._begin(arrival)
 
-    def _prepare(self, pool: NewPool, market: Market, plan: BuyPlan, trace: Trace) -> "_Buy | Refusal":
-        """Reserve and sign; or say why not, in which case the pool is still checked, so that the reason is known."""
-        context = self._context
+    def _begin(self, arrival: _Arrival) -> None:
+        """Plan and sign, and let a task do the rest. What is not bought is checked too: then the reason is known."""
+        pool, trace, context = arrival.pool, arrival.trace, self._context
+        blocked = self._no_room(pool)
+        private, wallet = self._choose(is_wanted=blocked is None)
+        market = self._traders.market(pool, wallet.wallet if isinstance(wallet, Reservation) else None)
+        plan = plan_buy(market, pool.reserves, self._settings.trade, private.lamports)
+        trace.mark(Stamp.PLANNED, self._clock.mono_ns())
+        buy: _Buy | Refusal
+        if isinstance(plan, Refusal):
+            if isinstance(wallet, Reservation):
+                context.book.release(wallet)
+            self._refuse(pool, plan, trace)
+            self._leave()
+            return
+        if blocked is not None:
+            buy = blocked
+        elif isinstance(wallet, Refusal):
+            buy = wallet
+        else:
+            assert wallet is not None
+            buy = self._sign(market, plan, wallet, private, trace)
+        self.own(context.tasks.create_task(self._snipe(market, plan, buy, trace), name=f"snipe {pool.mint}"))
+
+    def _no_room(self, pool: NewPool) -> Refusal | None:
+        """Say why nothing can be bought now, whatever it costs."""
         if pool.mint in self._bought_mints:
             return Refusal(reason="already_bought", detail="the journal has a buy of it: a mint is bought once")
-        if (reason := self._no_room()) is not None:
-            return reason
-        blockhash = context.blockhashes.current(self._clock.mono_ns())
-        if blockhash is None:
+        if self._stop.is_set():
+            return Refusal(reason="stopping", detail="the run is ending")
+        open_now = len(self._buying) + len(self.keepers) + len(self.taking_up)
+        if self._until_closed is not None and open_now >= self._until_closed - self.closed:
+            return Refusal(reason="enough_open", detail="no more positions are needed to end the run")
+        most = self._settings.trade.max_open_positions
+        if open_now >= most:
+            return Refusal(reason="max_open_positions", detail=f"{open_now} positions are open, the most is {most}")
+        if self._context.blockhashes.current(self._clock.mono_ns()) is None:
             return Refusal(reason="stale_blockhash", detail="the newest blockhash is too old to sign with")
-        fees = self._settings.fees
-        price = fees.unit_price_microlamports_per_cu
-        reserved = plan.limit_lamports + self._rent.first_trade_lamports + network_fee(fees.buy_unit_limit, price)
-        if not context.wallet.reserve(reserved):
-            detail = f"a buy may cost {reserved} lamports, the wallet has {context.wallet.free} free"
-            return Refusal(reason="insufficient_balance", detail=detail)
-        instructions = [*compute_budget(fees.buy_unit_limit, price), *market.buy(plan.tokens, plan.limit_lamports)]
-        signed = sign(context.wallet.signer, instructions, blockhash)
+        return None
+
+    def _choose(self, *, is_wanted: bool) -> tuple[PrivacyPlan, Reservation | Refusal | None]:
+        """Draw how much is spent, and reserve the most it can cost in the wallet whose turn it is."""
+        clock, timings = self._clock, self._context.timings
+        before = clock.mono_ns()
+        private = self._context.privacy.plan("entry", self._settings.trade.buy_lamports)
+        drawn = clock.mono_ns()
+        timings.add(Component.PRIVACY, elapsed_ns(before, drawn))
+        if not is_wanted:
+            return private, None
+        fees = self._settings.fees.max_bid_lamports + LAMPORTS_PER_SIGNATURE
+        most = Lamports(private.lamports + self._rent.first_trade_lamports + fees)
+        chosen = self._context.book.choose(most, drawn)
+        timings.add(Component.WALLET_ROTATION, elapsed_ns(drawn, clock.mono_ns()))
+        return private, chosen
+
+    def _sign(
+        self, market: Market, plan: BuyPlan, reservation: Reservation, private: PrivacyPlan, trace: Trace
+    ) -> _Buy | Refusal:
+        """Check the limits, choose the fees, sign; or say why not, and give the reservation back."""
+        context, pool, wallet = self._context, market.pool, reservation.wallet
+        wall_ns = self._clock.wall_ns()
+        refusal = context.limits.check(SpendRequest(wallet=wallet, lamports=plan.limit_lamports), wall_ns)
+        kind: TransactionKind = "buy" if (pool.venue, wallet) in self._traded else "first_buy"
+        choice = refusal or self._fees(market, plan, kind, private)
+        if isinstance(choice, Refusal):
+            context.book.release(reservation)
+            return choice
+        now = self._clock.mono_ns()
+        blockhash = context.blockhashes.current(now)
+        assert blockhash is not None, "_no_room has looked"
+        instructions = [*compute_budget(choice.limit, choice.price), *market.buy(plan.tokens, plan.limit_lamports)]
+        signed = sign(context.signers[wallet], instructions, blockhash)
         trace.mark(Stamp.SIGNED, self._clock.mono_ns())
-        self._buying += 1
-        self._bought_mints.add(pool.mint)
         event = IntentSigned(
             intent=new_intent_id(),
             side="buy",
@@ -154,25 +242,49 @@ class Sniper:
             raw=signed.raw,
             last_valid_block_height=signed.last_valid_block_height,
             mint=pool.mint,
-            wallet=context.wallet.pubkey,
+            wallet=wallet,
             tokens=plan.tokens,
             quoted_lamports=plan.quoted_lamports,
             limit_lamports=plan.limit_lamports,
             reason="new_pool",
             pool=pool,
         )
-        return _Buy(signed=signed, event=event, reserved_lamports=reserved)
+        context.limits.record(event, wall_ns)
+        self._buying[event.intent] = signed.signature
+        self._bought_mints.add(pool.mint)
+        return _Buy(
+            signed=signed,
+            event=event,
+            reservation=reservation,
+            fees=choice,
+            charge=context.fees.charge(choice.bid_lamports, now),
+            kind=kind,
+            delay_ns=private.delay_ns,
+        )
 
-    def _no_room(self) -> Refusal | None:
-        open_now = self._buying + len(self.keepers) + len(self.taking_up)
-        most = self._settings.trade.max_open_positions
-        if self._stop.is_set():
-            return Refusal(reason="stopping", detail="the run is ending")
-        if self._until_closed is not None and open_now >= self._until_closed - self.closed:
-            return Refusal(reason="enough_open", detail="no more positions are needed to end the run")
-        if open_now >= most:
-            return Refusal(reason="max_open_positions", detail=f"{open_now} positions are open, the most is {most}")
-        return None
+    def _fees(self, market: Market, plan: BuyPlan, kind: TransactionKind, private: PrivacyPlan) -> FeeChoice | Refusal:
+        settings, started = self._settings.fees, self._clock.mono_ns()
+        expectation = None
+        if settings.expected_gain_bps:
+            expectation = Expectation(
+                gain_lamports=Lamports(plan.quoted_lamports * settings.expected_gain_bps // BPS),
+                chance_bps=settings.expected_chance_bps,
+                exit_fee_lamports=Lamports(LAMPORTS_PER_SIGNATURE),
+            )
+        choice = self._context.fees.choose(
+            FeeRequest(
+                venue=market.pool.venue,
+                kind=kind,
+                purpose="entry",
+                hot_accounts=(market.state_account,),
+                stake_lamports=plan.limit_lamports,
+                expectation=expectation,
+                variation=private.fees,
+            ),
+            started,
+        )
+        self._context.timings.add(Component.FEE_OPTIMIZATION, elapsed_ns(started, self._clock.mono_ns()))
+        return choice
 
     def is_working_on(self, signed: IntentSigned) -> bool:
         """Tell whether somebody will see to the end of an intent: a snipe, or the keeper whose sell it is."""
@@ -183,74 +295,135 @@ class Sniper:
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
 
+    def _leave(self) -> None:
+        """Give a place in flight free, to the newest pool that waits for one."""
+        if (arrival := self.admission.leave()) is not None:
+            self._begin(arrival)
+
     # ---- one snipe -------------------------------------------------------------------------------------------------
 
-    async def _snipe(self, market: Market, plan: BuyPlan, buy: "_Buy | Refusal", trace: Trace) -> None:
+    async def _snipe(self, market: Market, plan: BuyPlan, buy: _Buy | Refusal, trace: Trace) -> None:
         try:
             if isinstance(buy, Refusal):
-                await self._look_only(market, plan, buy, trace)
+                try:
+                    await self._look_only(market, plan, buy, trace)
+                finally:
+                    self._leave()
                 return
-            watch = PoolWatch(self._context, market)
-            kept = False
+            watch, state = PoolWatch(self._context, market), None
             try:
-                kept = await self._buy(market, plan, buy, trace, watch)
+                state = await self._buy(market, plan, buy, trace, watch)
             finally:
-                self._buying -= 1
-                self._context.wallet.release(buy.reserved_lamports)
-                if not kept:
+                self._settle_buy(buy, state)
+                if not self._is_open(buy):
                     watch.close()
-            if kept:
+                self._leave()
+            if self._is_open(buy):
                 await self.keep(buy.event.intent, market, watch, trace)
         finally:
             self.spans.extend(trace.spans())
+            self.traces.append((market.pool, trace))
+
+    def _is_open(self, buy: _Buy) -> bool:
+        position = self._journal.state.positions.get(buy.event.intent)
+        return position is not None and position.state == "open"
+
+    def _settle_buy(self, buy: _Buy, state: IntentState | None) -> None:
+        """Give back or commit what a buy has reserved; what is unknown stays reserved until the next start."""
+        intent, context = buy.event.intent, self._context
+        self._buying.pop(intent, None)
+        now = self._clock.mono_ns()
+        if state in ("landed", "failed"):
+            spent = Lamports(max(-self._journal.state.intents[intent].lamports_delta, 0))
+            is_held = self._is_open(buy)
+            context.book.commit(buy.reservation, spent=spent, now=now, is_held=is_held)
+            if is_held:
+                self._reservations[intent] = buy.reservation
+            self._traded.add((buy.event.pool.venue, buy.event.wallet) if buy.event.pool else ("", buy.event.wallet))
+        elif state in ("expired", "abandoned"):
+            context.book.release(buy.reservation)
+        if state is not None and state != "unknown":
+            context.fees.settle(buy.charge, buy.fees.bid_lamports if state in ("landed", "failed") else 0)
+        if state == "landed" or state == "failed" or state == "expired":  # noqa: PLR1714 narrows the type
+            context.fees.on_outcome(state)
 
     async def _look_only(self, market: Market, plan: BuyPlan, refusal: Refusal, trace: Trace) -> None:
         if self._settings.safety.gate == "none":
             self._count_refusal(market.pool, refusal)
             return
-        verdict = await self._judge(self._check(market, plan), trace)
+        verdict = await self._judge(self._check(market, plan, None), trace)
         self._count_refusal(market.pool, _objection(verdict) or refusal)
 
-    async def _buy(self, market: Market, plan: BuyPlan, buy: _Buy, trace: Trace, watch: PoolWatch) -> bool:
-        """Claim the mint for this intent, pass the gate, send, settle. Returns whether there is a position now."""
-        context, intent = self._context, buy.event.intent
-        self.working.add(intent)
+    async def _buy(self, market: Market, plan: BuyPlan, buy: _Buy, trace: Trace, watch: PoolWatch) -> IntentState:
+        """Claim the mint for this intent, pass the gate, send, settle. Returns what became of it."""
+        context, event = self._context, buy.event
+        self.working.add(event.intent)
         try:
-            claim = self._journal.claim(buy.event)
-            objection = await self._pass_gate(market, plan, trace, watch)
+            claim = self._journal.claim(event)
+            objection = await self._pass_gate(market, plan, event, trace, watch)
             if isinstance(claimed := await claim, AlreadyClaimed):
+                context.limits.record(IntentAbandoned(intent=event.intent, reason="claimed"), self._clock.wall_ns())
                 detail = f"the bot {claimed.by} was first: a pool is bought by one"
                 self._count_refusal(market.pool, Refusal(reason="claimed_elsewhere", detail=detail))
-                return False
-            if objection is None and self._stop.is_set():
-                objection = Refusal(reason="stopping", detail="the run is ending")
+                return "abandoned"
+            if buy.delay_ns and objection is None:
+                await self._clock.sleep_until(later(self._clock.mono_ns(), buy.delay_ns))
+            objection = objection or self._too_late()
             if objection is not None:
-                await self._journal.append(IntentAbandoned(intent=intent, reason=objection.reason))
+                await self._journal.append(IntentAbandoned(intent=event.intent, reason=objection.reason))
                 self._count_refusal(market.pool, objection)
-                return False
+                return "abandoned"
             trace.mark(Stamp.GATED, self._clock.mono_ns())
 
             def on_sent(now: MonoNs) -> None:
                 trace.mark(Stamp.SENT, now)
-                self._journal.append(IntentSent(intent=intent))
+                self._journal.append(IntentSent(intent=event.intent))
 
             outcome = await context.desk.execute(buy.signed, on_sent=on_sent)
             if isinstance(outcome, Confirmed):
                 trace.mark(Stamp.CONFIRMED, self._clock.mono_ns())
-            state = await context.accountant.settle(buy.event, outcome, market)
+            state = await context.accountant.settle(
+                event,
+                outcome,
+                market,
+                on_record=lambda record: context.fees.learn((market.pool.venue, buy.kind), buy.fees, record),
+            )
         finally:
-            self.working.discard(intent)
+            self.working.discard(event.intent)
         if state == "landed":
             self.bought += 1
-            return self._journal.state.positions[intent].state == "open"
-        self.failed[self._journal.state.intents[intent].reason if state == "failed" else state] += 1
-        return False
+        else:
+            self.failed[self._journal.state.intents[event.intent].reason if state == "failed" else state] += 1
+        return state
 
-    async def _pass_gate(self, market: Market, plan: BuyPlan, trace: Trace, watch: PoolWatch) -> Refusal | None:
+    def _too_late(self) -> Refusal | None:
+        """Say why a signed buy is not sent after all."""
+        if self._stop.is_set():
+            return Refusal(reason="stopping", detail="the run is ending")
+        if self._context.limits.is_halted:
+            state = self._context.limits.state
+            return Refusal(reason="halted", detail=state.killed or state.tripped)
+        return None
+
+    async def _pass_gate(
+        self, market: Market, plan: BuyPlan, event: IntentSigned, trace: Trace, watch: PoolWatch
+    ) -> Refusal | None:
+        if not self._settings.filters.require_socials:
+            return await self._safety_objection(market, plan, event, trace, watch)
+        async with asyncio.TaskGroup() as both:
+            socials = both.create_task(socials_objection(market.pool.uri), name=f"socials {market.pool.mint}")
+            safety = both.create_task(
+                self._safety_objection(market, plan, event, trace, watch), name=f"gate {market.pool.mint}"
+            )
+        return safety.result() or socials.result()
+
+    async def _safety_objection(
+        self, market: Market, plan: BuyPlan, event: IntentSigned, trace: Trace, watch: PoolWatch
+    ) -> Refusal | None:
         gate = self._settings.safety.gate
         if gate == "none":
             return None
-        check = self._check(market, plan)
+        check = self._check(market, plan, event)
         if gate == "all":
             return _objection(await self._judge(check, trace))
         if await check.facts() != "ALLOW":
@@ -258,23 +431,24 @@ class Sniper:
         self._context.tasks.create_task(self._late_verdict(check, trace, watch), name="late verdict")
         return None
 
-    async def _late_verdict(self, check: RunningCheck, trace: Trace, watch: PoolWatch) -> None:
+    async def _late_verdict(self, check: Check, trace: Trace, watch: PoolWatch) -> None:
         """Under gate "facts" the round trip is known after the send: what it denies is sold at once."""
         verdict = await self._judge(check, trace)
         if verdict.decision == "DENY":
-            watch.trigger("honeypot", self._clock.mono_ns())
+            watch.signal(HONEYPOT)
 
-    def _check(self, market: Market, plan: BuyPlan) -> RunningCheck:
-        probe = round_trip_probe(market, self._context.wallet.pubkey, plan, rent=self._rent)
-        self._checking += 1
+    def _check(self, market: Market, plan: BuyPlan, event: IntentSigned | None) -> Check:
+        payer = event.wallet if event is not None else self._context.book.wallets[0]
+        probe = round_trip_probe(market, payer, plan, rent=self._rent)
         return self._checker.start(market.pool, probe, self._context.tasks)
 
-    async def _judge(self, check: RunningCheck, trace: Trace) -> Verdict:
+    async def _judge(self, check: Check, trace: Trace) -> Verdict:
         try:
             return await check.verdict()
         finally:
-            self._checking -= 1
             trace.mark(Stamp.VERDICT, self._clock.mono_ns())
+
+    # ---- a position ------------------------------------------------------------------------------------------------
 
     async def keep(self, intent: str, market: Market, watch: PoolWatch, trace: Trace, age_ns: int = 0) -> None:
         """Hold the position a landed buy has opened until it is closed or cannot be sold.
@@ -287,19 +461,53 @@ class Sniper:
             age_ns: How long it has been held already, for a position an earlier run has opened.
         """
         position = self._journal.state.positions[intent]
-        opened_at = trace.at(Stamp.CONFIRMED) or earlier(self._clock.mono_ns(), age_ns)
-        keeper = PositionKeeper(self._context, position, watch, market, opened_at=opened_at, trace=trace)
+        keeper = PositionKeeper(
+            self._context,
+            position,
+            watch,
+            market,
+            opened_at=trace.at(Stamp.CONFIRMED) or earlier(self._clock.mono_ns(), age_ns),
+            opened_slot=self._journal.state.intents[intent].slot or Slot(0),
+            trace=trace,
+        )
         self.keepers[intent] = keeper
+        self._adopt(position)
         if self._stop.is_set():
-            keeper.exit("drain")
+            watch.signal(DRAIN)
+        if self._context.limits.state.killed:
+            watch.signal(manual_signal(urgency="emergency"))
         try:
             await keeper.run()
         finally:
             del self.keepers[intent]
         if position.state == "closed":
+            if (reservation := self._reservations.pop(intent, None)) is not None:
+                self._context.book.close(reservation)
             self.closed += 1
             if self._until_closed is not None and self.closed >= self._until_closed:
                 self._stop.set()
+
+    def _adopt(self, position: PositionRecord) -> None:
+        """Let the book know of a position that no buy of this run has opened."""
+        book = self._context.book
+        if position.id not in self._reservations and position.wallet in book.wallets:
+            cost = Lamports(max(-self._journal.state.intents[position.id].lamports_delta, 0))
+            self._reservations[position.id] = book.adopt(position.wallet, at_risk=cost)
+
+    # ---- the kill switch -------------------------------------------------------------------------------------------
+
+    @property
+    def buys_under_way(self) -> int:
+        """How many buys are signed and have no end yet."""
+        return len(self._buying)
+
+    def sell_everything(self) -> None:
+        """Send no buy any more, not even again, and sell every position at any price. The limits are halted already."""
+        self._context.desk.stop_sending(self._buying.values())
+        for arrival in self.admission.clear():
+            self._refuse(arrival.pool, Refusal(reason="halted", detail="the kill switch is on"), arrival.trace)
+        for keeper in list(self.keepers.values()):
+            keeper.signal(manual_signal(urgency="emergency"))
 
     def _refuse(self, pool: NewPool, refusal: Refusal, trace: Trace) -> None:
         self._count_refusal(pool, refusal)

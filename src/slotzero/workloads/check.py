@@ -35,7 +35,7 @@ from slotzero.solana.rpc import AccountInfo, Rpc, RpcClient
 from slotzero.solana.token import parse_token_account
 from slotzero.trading.filters import Refusal
 from slotzero.trading.plan import plan_buy
-from slotzero.trading.probe import RentFacts, round_trip_probe
+from slotzero.trading.probe import read_rent, round_trip_probe
 from slotzero.units import LAMPORTS_PER_SOL, Lamports, MonoNs, Slot, TokenAmount
 from slotzero.venues.pumpfun import PUMP_PROGRAM, decode_curve
 from slotzero.venues.records import NewPool
@@ -52,8 +52,6 @@ _LOOK_EVERY_S: Final = 0.01
 _BUDGET_MS: Final = 5_000
 """A person waits: what takes longer than a snipe can afford is still an answer."""
 _HISTORY: Final = 1_000
-_TOKEN_ACCOUNT_BYTES: Final = 170
-_DEPOSIT_BYTES: Final = 137
 _COMMITMENT: Final = "processed"
 
 
@@ -134,7 +132,7 @@ async def _check(rpc: Rpc, mint: Pubkey, settings: Settings, *, wants_offchain: 
         plan = plan_buy(market, pool.reserves, settings.trade)
         if not isinstance(plan, Refusal):
             await _fund(rpc, Lamports(4 * plan.limit_lamports + LAMPORTS_PER_SOL))
-            probe = round_trip_probe(market, _PAYER, plan, rent=await _rent(rpc))
+            probe = round_trip_probe(market, _PAYER, plan, rent=await read_rent(rpc))
     verdict = await _judge(rpc, pool, probe, settings.safety)
 
     offchain, offchain_fault = None, ""
@@ -266,13 +264,6 @@ async def _fund(rpc: Rpc, need: Lamports) -> None:
         if is_due(deadline, clock.mono_ns()):
             raise LocalnetError("the embedded chain's faucet did not pay for the simulation")
         await asyncio.sleep(_LOOK_EVERY_S)
-
-
-async def _rent(rpc: Rpc) -> RentFacts:
-    empty = await rpc.get_minimum_balance(0)
-    token = await rpc.get_minimum_balance(_TOKEN_ACCOUNT_BYTES)
-    deposit = await rpc.get_minimum_balance(_DEPOSIT_BYTES)
-    return RentFacts(empty_account_lamports=empty, first_trade_lamports=Lamports(empty + token + deposit))
 
 
 def _address(text: str) -> Pubkey:

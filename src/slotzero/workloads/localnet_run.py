@@ -1,22 +1,23 @@
-"""The sniper on an embedded chain: start the chain or join a running one, fund a wallet of its own, run the engine.
+"""The sniper on an embedded chain: start the chain or join a running one, fund wallets of its own, run the engine.
 
-The wallet's key is derived from the chain's genesis hash, so it is worthless anywhere else and a restarted bot finds
-it again. A chain is joined only at a loopback address and only when it says it is a slotzero localnet: nothing here
-signs for another cluster.
+The wallets' keys are derived from the chain's genesis hash, so they are worthless anywhere else and a restarted bot
+finds them again. A chain is joined only at a loopback address and only when it says it is a slotzero localnet:
+nothing here signs for another cluster.
 """
 
 import asyncio
 import hashlib
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from random import Random
 from typing import Final
 
 from msgspec import Struct
 
 from slotzero.clock import Clock, SystemClock, add_ms, elapsed_ns, is_due
-from slotzero.config import Settings
+from slotzero.config import Settings, is_loopback
 from slotzero.engine import Engine, EngineReport
 from slotzero.errors import LocalnetError, UsageError
 from slotzero.localnet.process import running_localnet
@@ -25,6 +26,9 @@ from slotzero.solana.endpoints import EndpointPool, EndpointSpec
 from slotzero.solana.rpc import Rpc
 from slotzero.solana.transaction import Signer
 from slotzero.trading.journal import MAIN_BOT, ExternalTransfer, Journal, open_journal
+from slotzero.trading.limits import Limits
+from slotzero.trading.probe import read_rent
+from slotzero.trading.rules import limits_rules
 from slotzero.units import LAMPORTS_PER_SOL, DurationNs, Lamports, LamportsDelta
 from slotzero.venues.registry import VENUES
 
@@ -37,10 +41,10 @@ _SILENT_SLOTS: Final = 10
 
 
 class LocalnetRun(Struct, frozen=True, kw_only=True):
-    """What a run did, and what the chain says the wallet gained.
+    """What a run did, and what the chain says the wallets gained.
 
     Attributes:
-        start_lamports: The wallet's balance before the first order of this run.
+        start_lamports: The wallets' balance before the first order of this run.
         end_lamports: Its balance at the end, read from the chain.
         expected_lamports: What it should be by the journal.
         journal: Where that is.
@@ -58,7 +62,7 @@ class LocalnetRun(Struct, frozen=True, kw_only=True):
 
     @property
     def unexplained_lamports(self) -> LamportsDelta:
-        """What the wallet holds beyond what the journal says, all runs on this chain included: 0, or tell why."""
+        """What the wallets hold beyond what the journal says, all runs on this chain included: 0, or tell why."""
         return LamportsDelta(self.end_lamports - self.expected_lamports)
 
 
@@ -68,9 +72,11 @@ class _Chain(Struct, frozen=True, kw_only=True):
     slot_ms: int | None
 
 
-def localnet_signer(genesis: str, bot: str = MAIN_BOT) -> Signer:
-    """Return the wallet a bot has on the chain with this genesis hash. *Pure.*"""
+def localnet_signer(genesis: str, bot: str = MAIN_BOT, number: int = 0) -> Signer:
+    """Return a wallet that a bot has on the chain with this genesis hash. *Pure.*"""
     owner = genesis if bot == MAIN_BOT else f"{genesis} {bot}"
+    if number:
+        owner += f" #{number}"
     return Signer(Secret(hashlib.sha256(b"slotzero localnet wallet " + owner.encode()).digest()))
 
 
@@ -103,22 +109,32 @@ async def snipe_on_localnet(
     async with _chain(settings) as chain, EndpointPool(_specs(chain), clock=clock, timeout_ms=timeout_ms) as rpc:
         genesis = await _genesis_of_a_localnet(rpc)
         book = open_journal(settings.journal, genesis, default=journal_path(genesis), clock=clock)
-        signer = localnet_signer(genesis, book.bot)
+        signers = [localnet_signer(genesis, book.bot, number) for number in range(settings.wallets.count)]
+        rent = await read_rent(rpc)
+        limits = Limits(
+            limits_rules(settings.limits, open_positions=settings.trade.max_open_positions),
+            overhead_lamports=Lamports(rent.first_trade_lamports + settings.fees.max_bid_lamports),
+        )
+        book.listen(limits.record)
         async with book as journal:
-            await _fund(rpc, signer, settings, journal, clock)
+            for signer in signers:
+                await _fund(rpc, signer, settings, journal, clock)
             engine = Engine(
                 settings,
                 rpc=rpc,
                 ws_urls=chain.ws,
                 silent_after_ms=_silence(settings, chain),
                 journal=journal,
-                signer=signer,
+                signers=signers,
                 venues=tuple(VENUES.values()),
                 clock=clock,
+                limits=limits,
+                rent=rent,
+                rng=Random(settings.localnet.seed),  # noqa: S311 a run that can be repeated, with worthless money
             )
             if on_engine is not None:
                 on_engine(engine)
-            start, began = await rpc.get_balance(signer.pubkey, "processed"), clock.mono_ns()
+            start, began = await _balance(rpc, signers), clock.mono_ns()
             report = await engine.run(until_closed=until_closed, for_s=for_s)
             return LocalnetRun(
                 report=report,
@@ -128,15 +144,25 @@ async def snipe_on_localnet(
                 seed=settings.localnet.seed,
                 duration_ns=elapsed_ns(began, clock.mono_ns()),
                 start_lamports=start,
-                end_lamports=await rpc.get_balance(signer.pubkey, "processed"),
+                end_lamports=await _balance(rpc, signers),
                 expected_lamports=report.expected_lamports,
             )
 
 
+async def _balance(rpc: Rpc, signers: Sequence[Signer]) -> Lamports:
+    return Lamports(sum([await rpc.get_balance(signer.pubkey, "processed") for signer in signers]))
+
+
 @asynccontextmanager
 async def _chain(settings: Settings) -> AsyncIterator[_Chain]:
-    if settings.cluster.rpc_url:
-        cluster = settings.cluster
+    cluster = settings.cluster
+    if cluster.rpc_url:
+        for url in (cluster.rpc_url, cluster.ws_url, *cluster.other_rpc_urls, *cluster.other_ws_urls):
+            if not is_loopback(url):
+                raise UsageError(
+                    f"{redacted_url(url)} is not on this machine, and --cluster localnet joins only a chain that is; "
+                    "leave [cluster] rpc_url empty to start one"
+                )
         yield _Chain(
             rpc=(cluster.rpc_url, *cluster.other_rpc_urls), ws=(cluster.ws_url, *cluster.other_ws_urls), slot_ms=None
         )
@@ -173,9 +199,9 @@ async def _genesis_of_a_localnet(rpc: Rpc) -> str:
 
 
 async def _fund(rpc: Rpc, signer: Signer, settings: Settings, journal: Journal, clock: Clock) -> None:
-    """Ask the faucet for money when the wallet cannot pay for what it may buy, and tell the journal."""
+    """Ask the faucet for money when a wallet cannot pay for what it may buy, and tell the journal."""
     balance = await rpc.get_balance(signer.pubkey, "processed")
-    if balance and not journal.state.external_lamports:
+    if balance and signer.pubkey not in journal.state.funded:
         await journal.append(_transfer(signer, balance, "held at the first start"))
     need = settings.trade.buy_lamports * (settings.trade.max_open_positions + 1)
     if balance > need:

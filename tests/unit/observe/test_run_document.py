@@ -12,10 +12,16 @@ from slotzero.detection.records import DetectorStats, DropReason
 from slotzero.engine import EngineReport
 from slotzero.observe.console import live_view, print_summary
 from slotzero.observe.run_document import run_document
+from slotzero.solana.reads import ReadStats
 from slotzero.trace import Component, Span
+from slotzero.trading.admission import AdmissionStats
+from slotzero.trading.context import RaisedAlert
 from slotzero.trading.journal import PositionRecord
+from slotzero.trading.limits import Limits, LimitsRules
+from slotzero.trading.loop_watch import LoopDelay
+from slotzero.trading.rug_rules import RugAlert
 from slotzero.trading.sniper import Refused
-from slotzero.units import DurationNs, Lamports, LamportsDelta, TokenAmount, WallNs
+from slotzero.units import DurationNs, Lamports, LamportsDelta, Slot, TokenAmount, WallNs
 from slotzero.workloads.localnet_run import LocalnetRun
 from trading_lab import SIGNER, pump_pool
 
@@ -38,6 +44,7 @@ def finished(**changes: object) -> LocalnetRun:
         id="b1",
         pool=pool,
         wallet=SIGNER.pubkey,
+        bought=TokenAmount(2**64 - 1),
         tokens=TokenAmount(2**64 - 1),
         quoted_lamports=Lamports(95_000_000),
         opened_wall_ns=WallNs(1),
@@ -61,7 +68,19 @@ def finished(**changes: object) -> LocalnetRun:
             span(Component.DETECTION, 7_000_000, 30_000),
             span(Component.HONEYPOT, 9_000_000, None),
         ),
-        revaluations=(DurationNs(40_000),),
+        exits={},
+        timings={Component.POSITION_MONITOR: (DurationNs(40_000),)},
+        alerts=(
+            RaisedAlert(mint=pool.mint, alert=RugAlert(signal="outflow", act="tighten", slot=Slot(5), detail=NASTY)),
+        ),
+        admission=AdmissionStats(in_flight=0, waiting=0, waited=0, dropped=0, most_in_flight=3),
+        limits=Limits(LimitsRules(), overhead_lamports=Lamports(0)).view(WallNs(0)),
+        loop_delay=LoopDelay(probes=9, p50_ms=0.1, p99_ms=0.5, max_ms=0.7, over_5_ms=0),
+        reads=ReadStats(asked=4, cached=1, merged=1, sent=2, calls=1, streamed=7, unwatched=0, purposes={}),
+        wallets=(),
+        differences=(),
+        endpoints=(),
+        privacy_delays=(),
         detector=DetectorStats(frames=9, prefiltered=6, pools=5, dropped={DropReason.TRUNCATED_LOG: 1}),
         rpc_calls={"startup": 6, "safety": 8},
         wallet=SIGNER.pubkey,
@@ -94,7 +113,7 @@ EMPTY: dict[str, object] = {
     "failed": {},
     "positions": (),
     "spans": (),
-    "revaluations": (),
+    "timings": {},
     "rpc_calls": {},
     "detector": DetectorStats(frames=0, prefiltered=0, pools=0, dropped={}),
     "slot_ms": None,

@@ -13,9 +13,12 @@ from slotzero.clock import ms
 from slotzero.config import ExitsSettings, TradeSettings
 from slotzero.errors import TransportError
 from slotzero.trace import Component, Stamp, Trace
+from slotzero.trading.exit_rules import DRAIN, HONEYPOT
 from slotzero.trading.journal import IntentLanded, IntentUnknown, PositionRecord
-from slotzero.trading.keeper import PoolWatch, PositionKeeper
+from slotzero.trading.keeper import PositionKeeper
 from slotzero.trading.plan import BuyPlan, plan_buy
+from slotzero.trading.pool_watch import PoolWatch
+from slotzero.trading.rules import exit_rules
 from slotzero.units import LamportsDelta, Slot, TokenAmount
 from slotzero.venues.pumpfun.trader import PumpfunMarket
 from slotzero.venues.records import Reserves
@@ -88,7 +91,8 @@ async def hold(
     """Open a position of 0.1 SOL in the journal and let its keeper begin."""
     context = lab.context
     if exits is not None:
-        context = msgspec.structs.replace(context, settings=msgspec.structs.replace(QUICK, exits=exits))
+        rules = exit_rules(exits, slippage_bps=QUICK.trade.exit_slippage_bps)
+        context = msgspec.structs.replace(context, exit_rules=rules)
     market = pump_trader().market(POOL)
     plan = plan_buy(market, BASE, TradeSettings())
     assert isinstance(plan, BuyPlan)
@@ -106,7 +110,8 @@ async def hold(
         lab.node.accounts[str(POOL.pool)] = curve_data(after, is_complete=is_complete)
     watch, trace = PoolWatch(context, market), Trace()
     if is_pushed:
-        await until(lambda: watch._subscription.number is not None)
+        await until(lambda: ("accountSubscribe", str(POOL.pool)) in lab.transport.numbers)
+        await asyncio.sleep(0.005)  # its answer is on the way
         assert lab.transport.account(POOL.pool, curve_data(after))
     position = lab.journal.state.positions["buy"]
     keeper = PositionKeeper(context, position, watch, market, opened_at=lab.clock.mono_ns(), trace=trace)
@@ -122,8 +127,13 @@ async def hold(
         running=running,
     )
     if is_known:
-        await until(lambda: watch.holding is not None or running.done())
+        await until(lambda: watch.on_state is not None or running.done())
     return held
+
+
+def state_reads(lab: Lab) -> list[list[str]]:
+    """The reads of the pool's state, not those of the mint."""
+    return [keys for keys, _ in lab.node.asked("getMultipleAccounts") if str(POOL.pool) in keys]
 
 
 # ---- the price -----------------------------------------------------------------------------------------------------
@@ -134,13 +144,13 @@ async def test_first_price_is_read_where_none_was_pushed(lab: Lab) -> None:
     value, quoted = held.keeper.value_lamports, held.position.quoted_lamports
     assert value is not None
     assert 0.95 * quoted < value < quoted
-    assert len(lab.node.asked("getMultipleAccounts")) == 1
+    assert len(state_reads(lab)) == 1
 
 
 async def test_price_that_was_pushed_before_the_position_existed_needs_no_read(lab: Lab) -> None:
     held = await hold(lab, is_pushed=True)
     assert held.keeper.value_lamports is not None
-    assert lab.node.asked("getMultipleAccounts") == []
+    assert state_reads(lab) == []
 
 
 async def test_first_price_is_asked_for_until_it_comes(lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
@@ -152,7 +162,7 @@ async def test_first_price_is_asked_for_until_it_comes(lab: Lab, caplog: pytest.
     lab.node.accounts[str(POOL.pool)] = curve_data(held.after)
     await until(lambda: lab.clock._sleepers)
     await lab.clock.jump()
-    await until(lambda: held.watch.holding is not None)
+    await until(lambda: held.watch.on_state is not None)
     assert "node: reset" in caplog.text
 
 
@@ -162,7 +172,7 @@ async def test_each_pushed_price_values_the_position_anew(lab: Lab) -> None:
     held.price(1_000_000_000)
     assert before is not None
     assert (held.keeper.value_lamports or 0) > before
-    assert len(lab.context.revaluations) == 1
+    assert len(lab.context.timings.of(Component.POSITION_MONITOR)) == 1
     assert lab.node.sent == []
 
 
@@ -217,8 +227,8 @@ async def test_position_that_grows_too_old_is_sold(lab: Lab) -> None:
 async def test_position_can_be_sold_on_demand_and_the_first_reason_counts(lab: Lab) -> None:
     held = await hold(lab)
     lab.node.on_send = lab.node.lands
-    held.keeper.exit("honeypot")
-    held.keeper.exit("drain")
+    held.keeper.signal(HONEYPOT)
+    held.keeper.signal(DRAIN)
     await held.running
     assert held.position.reason == "honeypot"
 
@@ -339,7 +349,7 @@ async def test_pool_that_cannot_pay_leaves_the_position_stuck_without_a_sell(lab
     dry = msgspec.structs.replace(held.after, real_quote=0)
     assert lab.transport.account(POOL.pool, curve_data(dry))
     lab.jump_when_asleep()
-    held.keeper.exit("drain")
+    held.keeper.signal(DRAIN)
     await held.running
     assert lab.node.sent == []
     assert held.position.state == "stuck"
@@ -353,7 +363,7 @@ async def test_state_from_before_our_own_buy_is_read_anew_instead_of_giving_up(l
     held.price_unheard(0)
     lab.node.on_send = lab.node.lands
     lab.jump_when_asleep()
-    held.keeper.exit("drain")
+    held.keeper.signal(DRAIN)
     await held.running
     assert held.position.state == "closed"
 
@@ -391,7 +401,7 @@ async def test_position_on_a_complete_curve_is_kept(lab: Lab) -> None:
     held = await hold(lab, is_complete=True)
     await held.running
     assert lab.node.sent == []
-    assert (held.position.state, held.position.reason[:9]) == ("stuck", "graduated")
+    assert (held.position.state, held.position.reason[:9]) == ("graduated", "its curve")
 
 
 async def test_curve_that_completes_while_held_is_kept_and_nobody_waits_for_its_rules(lab: Lab) -> None:
@@ -400,7 +410,7 @@ async def test_curve_that_completes_while_held_is_kept_and_nobody_waits_for_its_
     await lab.clock.advance(ms(10))
     await held.running
     assert lab.node.sent == []
-    assert (held.position.state, held.position.reason[:9]) == ("stuck", "graduated")
+    assert (held.position.state, held.position.reason[:9]) == ("graduated", "its curve")
 
 
 async def test_curve_that_completes_between_two_attempts_is_kept(lab: Lab) -> None:
@@ -415,7 +425,7 @@ async def test_curve_that_completes_between_two_attempts_is_kept(lab: Lab) -> No
     held.price(RICH)
     await held.running
     assert len(held.sells) == 1
-    assert held.position.reason.startswith("graduated")
+    assert held.position.state == "graduated"
 
 
 # ---- the end -------------------------------------------------------------------------------------------------------
@@ -437,8 +447,7 @@ async def test_cancelled_keeper_leaves_the_position_open_and_says_nothing(
     held.running.cancel()
     await asyncio.wait([held.running])
     assert held.running.cancelled()
-    assert held.watch.triggered.cancelled()
-    held.watch.trigger("drain", lab.clock.mono_ns())  # a late verdict: nobody is there any more
+    held.watch.signal(HONEYPOT)  # a late verdict: nobody is there any more
     assert lab.transport.numbers == {}
     assert held.position.state == "open"
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []

@@ -7,6 +7,7 @@ from solders.pubkey import Pubkey
 from slotzero.trading.journal import (
     Event,
     ExternalTransfer,
+    HaltChanged,
     IntentAbandoned,
     IntentExpired,
     IntentFailed,
@@ -14,9 +15,10 @@ from slotzero.trading.journal import (
     IntentSent,
     IntentSigned,
     IntentUnknown,
+    PositionGraduated,
     PositionStuck,
 )
-from slotzero.trading.limits import Limits, LimitsRules, LimitsState, SpendRequest, fold
+from slotzero.trading.limits import Limits, LimitsRules, LimitsState, SpendRequest, fold, halt_changed
 from slotzero.units import BlockHeight, Lamports, LamportsDelta, Slot, TokenAmount, WallNs
 from trading_lab import key
 
@@ -132,11 +134,38 @@ def test_unknown_buy_keeps_counting() -> None:
     assert made.view(NOW).hour_lamports == 110
 
 
+@pytest.mark.parametrize("kept", [PositionStuck(intent="a", reason="no path"), PositionGraduated(intent="a")])
+def test_position_that_is_stuck_or_has_graduated_takes_no_room_and_is_still_valued(
+    kept: PositionStuck | PositionGraduated,
+) -> None:
+    made = limits(open_positions=1)
+    made.record(buy("a"), NOW)
+    made.record(landed("a", -100, 1_000), NOW)
+    made.record(kept, NOW)
+    made.record(kept, NOW)
+    assert reason(made) is None
+    assert made.view(NOW).open_positions == 1
+    made.record(buy("b"), NOW)
+    made.record(landed("b", -100, 1_000), NOW)
+    assert reason(made) == "limit_open_positions"
+    made.record(sell("s1", "a", 1_000), NOW)
+    made.record(landed("s1", 50, 0), NOW)
+    assert reason(made) == "limit_open_positions"  # the other one is open all the same
+
+
+def test_halt_that_was_written_down_is_in_force_again() -> None:
+    made = limits()
+    made.record(HaltChanged(killed="by hand", tripped="", high_water=LamportsDelta(7)), NOW)
+    assert reason(made) == "kill_switch"
+    assert halt_changed(made) == HaltChanged(killed="by hand", tripped="", high_water=LamportsDelta(7))
+    made.record(HaltChanged(killed="", tripped="", high_water=LamportsDelta(0)), NOW)
+    assert reason(made) is None
+
+
 def test_position_is_open_until_its_last_token_is_sold() -> None:
     made = limits(open_positions=1)
     made.record(buy("a"), NOW)
     made.record(landed("a", -100, 1_000), NOW)
-    made.record(PositionStuck(intent="a", reason="no path"), NOW)
     assert reason(made) == "limit_open_positions"
     made.record(sell("s1", "a", 400), NOW)
     made.record(landed("s1", 50, 600), NOW)

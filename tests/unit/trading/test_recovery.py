@@ -5,7 +5,6 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -27,14 +26,11 @@ from trading_lab import (
     curve_data,
     key,
     pump_pool,
-    pump_trader,
+    pump_traders,
     signed_buy,
     trading_lab,
     until,
 )
-
-if TYPE_CHECKING:
-    from slotzero.venues.market import Trader
 
 WALLET = SIGNER.pubkey
 POOL = pump_pool()
@@ -47,6 +43,7 @@ def position(tokens: int, *, number: int = 1, state: str = "open") -> PositionRe
         id=f"b{number}",
         pool=pump_pool(number),
         wallet=WALLET,
+        bought=TokenAmount(tokens),
         tokens=TokenAmount(tokens),
         quoted_lamports=Lamports(100),
         opened_wall_ns=WallNs(0),
@@ -121,7 +118,7 @@ class Start:
         self.lab = lab
         self.stop = asyncio.Event()
         rent = RentFacts(empty_account_lamports=Lamports(0), first_trade_lamports=Lamports(0))
-        traders: dict[str, Trader] = {"pumpfun": pump_trader()}
+        traders = pump_traders()
         checker = HoneypotChecker(None, [], budget_ms=1)  # type: ignore[arg-type] # no pool is checked here
         self.sniper = Sniper(
             lab.context, traders=traders, checker=checker, rent=rent, stop=self.stop, until_closed=None
@@ -174,7 +171,7 @@ async def test_position_whose_tokens_are_gone_is_told_and_kept_as_stuck_and_no_f
         assert it.lab.node.sent == []
         assert "missing_tokens" in caplog.text
         events = len(it.lab.journal.state.intents)
-        again = Recovery(it.lab.context, it.sniper, {"pumpfun": pump_trader()})
+        again = Recovery(it.lab.context, it.sniper, pump_traders())
         await again.start()  # as at the next start: the same is told, and nothing new is to be written
         await until(lambda: not it.sniper.tasks)
         assert (len(again.differences), len(it.lab.journal.state.intents)) == (1, events)

@@ -26,13 +26,14 @@ from slotzero.venues.records import NewPool
 from trading_lab import (
     LAUNCH,
     QUICK,
+    SIGNER,
     Lab,
     buy_event,
     curve_data,
     key,
     moved,
     pump_pool,
-    pump_trader,
+    pump_traders,
     signature_of,
     trade_in,
     trading_lab,
@@ -43,7 +44,8 @@ RENT = RentFacts(empty_account_lamports=Lamports(890_880), first_trade_lamports=
 BASE = moved(LAUNCH, 10_000_000_000)
 RICH = 10_000_000_000
 SLIPPAGE = {"InstructionError": [3, {"Custom": 6002}]}
-COST = 100_000_000 + 5_000_000 + 21_000
+COST = 100_000_000 + 5_000_000 + 2_000_000 + 5_000
+"""The most a buy can cost: its limit, rent, the largest bid, and the signature."""
 """What a buy of the default settings may cost: its budget, the rent it may open, its fee."""
 
 
@@ -116,16 +118,20 @@ class Scene(Struct, kw_only=True):
     def price(self, pool: NewPool, lamports: int) -> None:
         assert self.lab.transport.account(pool.pool, curve_data(moved(pool.reserves, lamports)))
 
+    @property
+    def reserved(self) -> int:
+        return self.lab.context.book.standing(SIGNER.pubkey, 0).reserved_lamports
+
     def is_at_rest(self) -> bool:
-        """Nothing is reserved, watched or worked on."""
+        """Nothing is watched or worked on."""
         lab = self.lab
         return (
-            lab.context.wallet._reserved == 0
-            and not self.sniper.tasks
+            not self.sniper.tasks
             and not self.sniper.working
             and not self.sniper.keepers
             and not lab.transport.numbers
-            and self.sniper._buying == self.sniper._checking == 0
+            and not self.sniper._buying
+            and self.sniper.admission.stats.in_flight == 0
         )
 
 
@@ -141,7 +147,7 @@ async def scene(
         stop = asyncio.Event()
         sniper = Sniper(
             lab.context,
-            traders={"pumpfun": pump_trader()},
+            traders=pump_traders(),
             checker=HoneypotChecker(PaperReader(), [facts, trip], budget_ms=60_000),
             rent=RENT,
             stop=stop,
@@ -163,7 +169,7 @@ async def test_pool_is_planned_signed_and_paid_for_before_anything_is_awaited(it
     asked = len(it.lab.node.log)
     it.sees()
     assert len(it.lab.node.log) == asked
-    assert it.lab.context.wallet._reserved == COST
+    assert it.reserved == COST
     assert it.lab.rpc.calls["plan"] == 0
     await until(lambda: it.lab.journal.state.intents)
     (intent,) = it.lab.journal.state.intents.values()
@@ -270,12 +276,18 @@ async def test_gate_none_sends_at_once_and_checks_nothing(tmp_path: Path) -> Non
         assert it.facts.asked == it.trip.asked == []
 
 
-async def test_more_checks_than_can_be_in_flight_are_refused_and_not_queued(it: Scene) -> None:
-    for number in range(300):
+async def test_pools_beyond_those_in_flight_wait_and_the_oldest_is_dropped_and_counted(it: Scene) -> None:
+    for number in range(256 + 64 + 5):
         it.sees(number)
         await asyncio.sleep(0)
     await until(lambda: len(it.facts.asked) == 256)
-    assert it.sniper.rejected["overloaded"] == 300 - 256
+    assert dict(it.sniper.rejected) == {"overloaded": 5}
+    assert [refused.pool.symbol for refused in it.sniper.refusals] == [f"C{number}" for number in range(256, 261)]
+    it.facts.always = it.trip.always = "DENY"
+    it.facts.says(pump_pool(0), "DENY")
+    it.trip.says(pump_pool(0), "DENY")
+    await until(lambda: len(it.facts.asked) == 256 + 64)  # the newest that waits comes first, and each makes room
+    assert it.facts.asked[256].symbol == "C324"
 
 
 # ---- the journal ---------------------------------------------------------------------------------------------------
@@ -354,6 +366,7 @@ async def test_buy_that_landed_unreadably_is_unknown_and_not_bought_again(it: Sc
     await until(it.is_at_rest)
     assert dict(it.sniper.failed) == {"unknown": 1}
     assert it.lab.kinds() == ["unknown"]
+    assert it.reserved == COST  # it may have been spent
     it.sees()
     await until(it.is_at_rest)
     assert len(it.buys) == 1
@@ -494,7 +507,7 @@ async def test_wallet_that_cannot_pay_refuses_and_reserves_nothing(tmp_path: Pat
         it.sees(2)
         await until(lambda: it.sniper.rejected)
         assert dict(it.sniper.rejected) == {"insufficient_balance": 1}
-        assert it.lab.context.wallet._reserved == COST
+        assert it.reserved == COST
 
 
 async def test_stale_blockhash_refuses_instead_of_signing(it: Scene) -> None:
@@ -542,7 +555,7 @@ async def test_buy_that_lands_after_the_stop_is_sold_at_once(it: Scene) -> None:
 
 
 @pytest.mark.parametrize("where", ["at the gate", "after the send", "in its position"])
-async def test_cancelled_snipe_gives_everything_back_and_leaves_its_intent_to_the_journal(
+async def test_cancelled_snipe_leaves_its_intent_to_the_journal_and_nothing_behind(
     it: Scene, where: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     if where != "at the gate":
@@ -592,7 +605,7 @@ async def test_denied_symbols_are_those_of_the_settings(tmp_path: Path) -> None:
     ) as lab:
         sniper = Sniper(
             lab.context,
-            traders={"pumpfun": pump_trader()},
+            traders=pump_traders(),
             checker=HoneypotChecker(PaperReader(), [], budget_ms=1),
             rent=RENT,
             stop=asyncio.Event(),

@@ -1,8 +1,5 @@
 """When, how much and how urgently a position is sold: a pure machine of states, times, signals and fills.
 
-With one rung that sells everything, a stop loss and a maximal age it decides exactly as `exits.Holding` does, which
-is its simplest configuration.
-
 Rules are measured in lamports for the whole rest that is held: what it would bring now, fees off, against its share of
 what the buy was quoted at. Partial sells shrink both sides alike.
 
@@ -41,10 +38,12 @@ class ExitMachine:
 
     Args:
         pricer: Where it is sold.
-        tokens: What the buy brought, positive.
-        quoted_lamports: What they were quoted at when bought.
+        tokens: What is held, positive.
+        quoted_lamports: What `bought` were quoted at when bought.
         opened_at: When the buy was confirmed.
         rules: The `[exits]` section.
+        bought: What the buy brought, for a position an earlier run has sold a part of; None = `tokens`. Steps of the
+            ladder that the part sold pays for count as taken.
     """
 
     def __init__(
@@ -55,12 +54,13 @@ class ExitMachine:
         quoted_lamports: Lamports,
         opened_at: MonoNs,
         rules: ExitRules,
+        bought: TokenAmount | None = None,
     ) -> None:
         if tokens <= 0:
             raise ValueError(f"a position has tokens, got {tokens}")
         self._pricer = pricer
         self._rules = rules
-        self._bought = int(tokens)
+        self._bought = max(int(tokens), int(bought or 0))
         self._quoted = int(quoted_lamports)
         self._opened_at = opened_at
         self._too_old_at = add_ms(opened_at, rules.max_hold_ms)
@@ -84,6 +84,7 @@ class ExitMachine:
         self._next_id = 1
         self._attempt = 0
         self._retry_at: MonoNs | None = None
+        self._pass_rungs(self._bought - self._held)
         self._measure()
 
     # ---- what happens ----------------------------------------------------------------------------------------------
@@ -242,6 +243,15 @@ class ExitMachine:
                 return
             self._wanted += share
             self._reason = "take_profit"
+
+    def _pass_rungs(self, sold: int) -> None:
+        """Count the rungs that `sold` tokens pay for as taken."""
+        for rung in self._rules.ladder[:-1]:
+            share_bps = self._cumulative_bps + rung.share_bps
+            if self._bought * share_bps // BPS > sold:
+                return
+            self._cumulative_bps = share_bps
+            self._rung += 1
 
     def _stop(self, now: MonoNs) -> tuple[int, ExitReason]:
         """Return the highest of the stops in force at `now`, and whose it is."""

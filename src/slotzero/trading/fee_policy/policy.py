@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Final, Literal
 
 from slotzero.clock import add_ms, is_due
+from slotzero.solana.rpc import TransactionRecord
 from slotzero.trading.fee_policy.prices import FeeMarket
 from slotzero.trading.fee_policy.records import (
     FeeChoice,
@@ -31,6 +32,8 @@ SendOutcome = Literal["landed", "failed", "expired"]
 _HOUR_NS: Final = 3_600_000 * NS_PER_MS
 _MICRO: Final = 1_000_000
 _OUTCOMES: Final = 512
+_EXHAUSTED_PERCENT: Final = 99
+"""A failed transaction that consumed so much of its limit has run out: the last instruction counts what it asks for."""
 
 
 class FeePolicy:
@@ -63,6 +66,20 @@ class FeePolicy:
             self._counts[self._outcomes.popleft()] -= 1
         self._outcomes.append(outcome)
         self._counts[outcome] += 1
+
+    def learn(self, key: UnitKey, choice: FeeChoice, record: TransactionRecord) -> None:
+        """Take a landed transaction of ours: what its kind consumes, and whether it ran out of units.
+
+        The price it was let in at is not learned from: bids made of earlier bids would climb without end.
+        """
+        units = record.units_consumed
+        self.market.on_slot(record.slot)
+        if units is None or not 0 < units <= MAX_COMPUTE_UNITS:
+            return
+        if record.err is None:
+            self.units.observe(key, units)
+        elif units >= choice.limit * _EXHAUSTED_PERCENT // 100:
+            self.units.observe_exhausted(key, choice.limit)
 
     def charge(self, bid_lamports: int, now: MonoNs) -> Entry:
         """Count a bid against the hour. To be called before the bytes are sent, and before the next choice."""

@@ -12,6 +12,7 @@ from slotzero.venues.records import NewPool
 __all__ = [
     "Event",
     "ExternalTransfer",
+    "HaltChanged",
     "IntentAbandoned",
     "IntentExpired",
     "IntentFailed",
@@ -19,6 +20,7 @@ __all__ = [
     "IntentSent",
     "IntentSigned",
     "IntentUnknown",
+    "PositionGraduated",
     "PositionStuck",
     "Side",
     "new_intent_id",
@@ -119,8 +121,27 @@ class PositionStuck(_Event, frozen=True, kw_only=True, tag="position_stuck"):
     reason: str
 
 
+class PositionGraduated(_Event, frozen=True, kw_only=True, tag="position_graduated"):
+    """Its pool is complete: what is held trades at another venue now. It is kept and shown, not lost."""
+
+
+class HaltChanged(Struct, frozen=True, kw_only=True, tag_field="kind", tag="halt_changed"):
+    """Buying was stopped or let go on, or the highest equity was written down; the newest counts.
+
+    Attributes:
+        killed: Why the kill switch is on; "" = it is off.
+        tripped: Why the drawdown breaker has tripped; "" = it has not.
+        high_water: The highest equity so far, against which a drawdown is measured.
+    """
+
+    killed: str
+    tripped: str
+    high_water: LamportsDelta
+
+
 Event = (
     ExternalTransfer
+    | HaltChanged
     | IntentSigned
     | IntentSent
     | IntentLanded
@@ -128,5 +149,6 @@ Event = (
     | IntentExpired
     | IntentAbandoned
     | IntentUnknown
+    | PositionGraduated
     | PositionStuck
 )

@@ -94,6 +94,7 @@ class Journal(abc.ABC):
         self._chain = chain
         self._clock = clock
         self._is_open = False
+        self._listeners: list[Callable[[Event, WallNs], None]] = []
         self._mints: set[Pubkey] = set()
         """What this bot has claimed, or is about to."""
 
@@ -114,6 +115,10 @@ class Journal(abc.ABC):
         """Write what is queued and give the journal free. *Cancellation: all the same.*"""
         self._is_open = False
         await self._close()
+
+    def listen(self, listener: Callable[[Event, WallNs], None]) -> None:
+        """Call `listener` with each event from now on, as it is folded in. Before entering: the past ones, too."""
+        self._listeners.append(listener)
 
     def append(self, event: Event) -> asyncio.Future[None]:
         """Fold `event` in and queue it. The future resolves when it is on disk.
@@ -180,6 +185,8 @@ class Journal(abc.ABC):
         self.state.apply(event, wall_ns)
         if isinstance(event, IntentSigned) and event.side == "buy":
             self._mints.add(event.mint)
+        for listener in self._listeners:
+            listener(event, wall_ns)
 
     def _on_claimed(
         self,

@@ -8,6 +8,7 @@ from solders.pubkey import Pubkey
 from slotzero.trading.journal.events import (
     Event,
     ExternalTransfer,
+    HaltChanged,
     IntentAbandoned,
     IntentExpired,
     IntentFailed,
@@ -15,6 +16,7 @@ from slotzero.trading.journal.events import (
     IntentSent,
     IntentSigned,
     IntentUnknown,
+    PositionGraduated,
     PositionStuck,
 )
 from slotzero.units import Lamports, LamportsDelta, Slot, TokenAmount, WallNs
@@ -31,6 +33,7 @@ class Intent(Struct, kw_only=True):
     """One intent and how far it has come."""
 
     signed: IntentSigned
+    signed_wall_ns: WallNs = WallNs(0)
     state: IntentState = "signed"
     slot: Slot | None = None
     lamports_delta: LamportsDelta = LamportsDelta(0)
@@ -47,7 +50,8 @@ class PositionRecord(Struct, kw_only=True):
 
     Attributes:
         id: The buy's intent.
-        quoted_lamports: What the tokens were quoted at, venue fees included: what exits are measured from.
+        bought: What the buy brought; `tokens` is what is left of it.
+        quoted_lamports: What they were quoted at, venue fees included: what exits are measured from.
         pnl_lamports: The sum of every balance change this position has caused so far; final when closed.
         sells: How many sells of it have been signed.
     """
@@ -55,11 +59,12 @@ class PositionRecord(Struct, kw_only=True):
     id: str
     pool: NewPool
     wallet: Pubkey
+    bought: TokenAmount
     tokens: TokenAmount
     quoted_lamports: Lamports
     opened_wall_ns: WallNs
     pnl_lamports: LamportsDelta
-    state: Literal["open", "stuck", "closed"] = "open"
+    state: Literal["open", "stuck", "graduated", "closed"] = "open"
     reason: str = ""
     sells: int = 0
 
@@ -72,6 +77,10 @@ class JournalState:
         self.positions: dict[str, PositionRecord] = {}
         self.external_lamports = LamportsDelta(0)
         """What came in and left by no intent of ours."""
+        self.funded: set[Pubkey] = set()
+        """The wallets of which that is known."""
+        self.halt = HaltChanged(killed="", tripped="", high_water=LamportsDelta(0))
+        """What stops buying until a person lets it go on."""
 
     @property
     def expected_lamports(self) -> int:
@@ -94,9 +103,13 @@ class JournalState:
         """
         if isinstance(event, ExternalTransfer):
             self.external_lamports = LamportsDelta(self.external_lamports + event.lamports_delta)
+            self.funded.add(event.wallet)
+            return
+        if isinstance(event, HaltChanged):
+            self.halt = event
             return
         if isinstance(event, IntentSigned):
-            self._signed(event)
+            self._signed(event, wall_ns)
             return
         intent = self.intents.get(event.intent)
         if intent is None:
@@ -104,6 +117,9 @@ class JournalState:
         if isinstance(event, PositionStuck):
             position = self._held(event.intent)
             position.state, position.reason = "stuck", event.reason
+        elif isinstance(event, PositionGraduated):
+            position = self._held(event.intent)
+            position.state, position.reason = "graduated", "its curve is complete and trades elsewhere"
         elif not intent.is_open:
             raise ValueError(f"intent {event.intent} has ended ({intent.state}) before {type(event).__name__}")
         elif isinstance(event, IntentAbandoned) and intent.state != "signed":
@@ -111,14 +127,14 @@ class JournalState:
         else:
             self._advance(intent, event, wall_ns)
 
-    def _signed(self, event: IntentSigned) -> None:
+    def _signed(self, event: IntentSigned, wall_ns: WallNs) -> None:
         if event.intent in self.intents:
             raise ValueError(f"intent {event.intent} is already in the journal")
         if event.side == "sell":
             self._held(event.position).sells += 1
         elif event.pool is None:
             raise ValueError(f"the buy {event.intent} carries no pool")
-        self.intents[event.intent] = Intent(signed=event)
+        self.intents[event.intent] = Intent(signed=event, signed_wall_ns=wall_ns)
 
     def _held(self, position_id: str | None) -> PositionRecord:
         position = self.positions.get(position_id or "")
@@ -160,6 +176,7 @@ class JournalState:
                 id=signed.intent,
                 pool=signed.pool,
                 wallet=signed.wallet,
+                bought=event.tokens_held,
                 tokens=event.tokens_held,
                 quoted_lamports=signed.quoted_lamports,
                 opened_wall_ns=wall_ns,

@@ -1,7 +1,7 @@
 import pytest
 
+from simple_wallet import Wallet
 from slotzero.trading.filters import Refusal
-from slotzero.trading.wallet import Wallet
 from slotzero.trading.wallets import Reservation, WalletBook, WalletCaps
 from slotzero.units import Lamports
 from wallet_lab import address, wallet_key

@@ -1,13 +1,10 @@
-"""Settings: a TOML file in, one frozen record out, and every problem of the file at once.
+"""A TOML file in, one frozen record out, and every problem of the file at once.
 
-The fields below are the one table: a field's type, default, range, unit and description stand beside it and drive
-validation, the written file (`render`), its JSON schema and the sentences of errors. msgspec decodes but stops at its
-first problem, so a file is checked here against the same table first.
+msgspec decodes but stops at its first problem, so a file is checked against the table of `sections` first.
 """
 
 import difflib
 import functools
-import ipaddress
 import itertools
 import json
 import re
@@ -15,345 +12,29 @@ import textwrap
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Final, Literal, NamedTuple
-from urllib.parse import parse_qsl, urlsplit
+from typing import Final, NamedTuple
 
 import msgspec
 from msgspec import inspect
 
+from slotzero.config.forms import FORMS, Form
+from slotzero.config.sections import Settings
 from slotzero.errors import ConfigError, UsageError
 from slotzero.secret import redacted_url
-from slotzero.units import (
-    BPS,
-    LAMPORTS_PER_SOL,
-    MAX_COMPUTE_UNITS,
-    BasisPoints,
-    ComputeUnits,
-    Lamports,
-    MicroLamportsPerCu,
-)
+from slotzero.units import BPS
 
-__all__ = [
-    "ClusterSettings",
-    "ExitsSettings",
-    "FeesSettings",
-    "FiltersSettings",
-    "Gate",
-    "JournalSettings",
-    "LocalnetSettings",
-    "OrdersSettings",
-    "SafetySettings",
-    "Settings",
-    "TradeSettings",
-    "as_document",
-    "json_schema",
-    "load",
-    "parse",
-    "redacted",
-    "render",
-]
-
-Gate = Literal["all", "facts", "none"]
-"""What holds back a send: every safety layer, the layers that read facts, or nothing."""
+__all__ = ["as_document", "json_schema", "load", "parse", "redacted", "render"]
 
 _MAX_FILE_BYTES = 1_000_000
 _MAX_PROBLEMS = 100  # a file of another program would otherwise fill the terminal
 _MAX_SHOWN_CHARS = 60
 
 
-def _about(description: str, *, unit: str | None = None, ge: int | None = None, le: int | None = None) -> msgspec.Meta:
-    """Return what the table knows of a field that is no text; a number has both bounds, and they are allowed."""
-    return msgspec.Meta(
-        description=description,
-        ge=ge,
-        le=le,
-        extra={"unit": unit},
-        extra_json_schema={"x-unit": unit} if unit else None,
-    )
-
-
-def _lamports(description: str, *, ge: int, le: int) -> msgspec.Meta:
-    return _about(description, unit="lamports", ge=ge, le=le)
-
-
-def _bps(description: str, *, ge: int = 0, le: int = BPS) -> msgspec.Meta:
-    return _about(description, unit="basis points (1/10_000)", ge=ge, le=le)
-
-
-def _milliseconds(description: str, *, ge: int, le: int) -> msgspec.Meta:
-    return _about(description, unit="milliseconds", ge=ge, le=le)
-
-
-def _compute_units(description: str) -> msgspec.Meta:
-    return _about(description, unit="compute units", ge=1, le=MAX_COMPUTE_UNITS)
-
-
-def _text(description: str, *, form: str, max_length: int = 2_048) -> msgspec.Meta:
-    """Return what the table knows of a text; `form` names an entry of `_FORMS`."""
-    return msgspec.Meta(description=description, max_length=max_length, extra={"form": form})
-
-
-def _list_of(description: str, *, max_length: int) -> msgspec.Meta:
-    return msgspec.Meta(description=description, max_length=max_length)
-
-
-_Address = Annotated[str, msgspec.Meta(pattern="^[1-9A-HJ-NP-Za-km-z]{32,44}$", extra={"form": "address"})]
-_HttpUrl = Annotated[str, msgspec.Meta(extra={"form": "http"})]
-_WsUrl = Annotated[str, msgspec.Meta(extra={"form": "ws"})]
-_Symbol = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
-
-
-class _Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What all sections share: frozen, by keyword only, no unknown keys."""
-
-
-class ClusterSettings(_Section, frozen=True, kw_only=True):
-    """Which chain to trade on: set both addresses, or neither to start an embedded chain of our own."""
-
-    rpc_url: Annotated[str, _text("JSON-RPC address of a running `slotzero localnet`.", form="http")] = ""
-    ws_url: Annotated[str, _text("WebSocket address of the same chain.", form="ws")] = ""
-    other_rpc_urls: Annotated[
-        tuple[_HttpUrl, ...],
-        _list_of("Further JSON-RPC addresses of the same chain: reads fail over, sends go to all.", max_length=7),
-    ] = ()
-    other_ws_urls: Annotated[
-        tuple[_WsUrl, ...], _list_of("Their WebSocket addresses, taken in turn when one is lost.", max_length=7)
-    ] = ()
-    call_timeout_ms: Annotated[int, _milliseconds("How long one call may take.", ge=50, le=60_000)] = 2_000
-    silent_after_ms: Annotated[
-        int, _milliseconds("A feed without a slot for so long is dead; 0 = never.", ge=0, le=60_000)
-    ] = 3_000
-
-
-class LocalnetSettings(_Section, frozen=True, kw_only=True):
-    """The embedded chain and what happens on it."""
-
-    slot_ms: Annotated[
-        int, _milliseconds("How long a slot lasts; 0 = one slot for each transaction.", ge=0, le=10_000)
-    ] = 200
-    launches_per_s: Annotated[
-        float, _about("How many coins are launched; 0 = none.", unit="coins per second", ge=0, le=1_000)
-    ] = 1.0
-    seed: Annotated[int, _about("All that the launcher decides follows from it.", ge=0, le=2**63 - 1)] = 1
-    trap_percent: Annotated[
-        int, _about("Share of the launched coins that are traps.", unit="percent", ge=0, le=100)
-    ] = 40
-    rivals_per_coin: Annotated[int, _about("Other buyers and sellers of each launched coin.", ge=0, le=50)] = 3
-
-
-class TradeSettings(_Section, frozen=True, kw_only=True):
-    """What a buy and a sell may cost."""
-
-    buy_lamports: Annotated[
-        Lamports,
-        _lamports(
-            "The most one buy may spend, the venue's fees included; 1_000_000_000 lamports are 1 SOL.",
-            ge=1_000_000,
-            le=100 * LAMPORTS_PER_SOL,
-        ),
-    ] = Lamports(100_000_000)
-    buy_slippage_bps: Annotated[BasisPoints, _bps("How many fewer tokens than quoted a buy accepts.", le=9_999)] = (
-        BasisPoints(500)
-    )
-    exit_slippage_bps: Annotated[BasisPoints, _bps("How much less than quoted a sell accepts; 10_000 = any price.")] = (
-        BasisPoints(1_500)
-    )
-    max_open_positions: Annotated[int, _about("No buy starts while this many are open.", ge=1, le=10_000)] = 3
-
-
-class FeesSettings(_Section, frozen=True, kw_only=True):
-    """What a transaction offers for its place in a block: its priority fee is unit price times unit limit."""
-
-    unit_price_microlamports_per_cu: Annotated[
-        MicroLamportsPerCu,
-        _about("Compute unit price.", unit="micro-lamports per compute unit", ge=0, le=1_000_000_000),
-    ] = MicroLamportsPerCu(100_000)
-    buy_unit_limit: Annotated[ComputeUnits, _compute_units("Compute unit limit of a buy.")] = ComputeUnits(160_000)
-    sell_unit_limit: Annotated[ComputeUnits, _compute_units("Compute unit limit of a sell.")] = ComputeUnits(120_000)
-
-
-class SafetySettings(_Section, frozen=True, kw_only=True):
-    """What a coin must pass before money is sent."""
-
-    gate: Annotated[
-        Gate,
-        _about(
-            'What holds back a send: "all" = every check, "facts" = what the accounts say but not the simulated '
-            'buy and sell, "none" = nothing (a trap then takes the money).'
-        ),
-    ] = "all"
-    budget_ms: Annotated[int, _milliseconds("A coin whose checks take longer is refused.", ge=1, le=60_000)] = 500
-    max_round_trip_loss_bps: Annotated[
-        BasisPoints, _bps("The most a simulated buy and sell may lose, fees included.")
-    ] = BasisPoints(600)
-
-
-class FiltersSettings(_Section, frozen=True, kw_only=True):
-    """Which coins are worth a buy, judged by the facts of the creating transaction alone."""
-
-    min_liquidity_lamports: Annotated[
-        Lamports, _lamports("Real quote reserves a pool must hold after creation.", ge=0, le=10**15)
-    ] = Lamports(0)
-    max_creator_bought_bps: Annotated[
-        BasisPoints, _bps("Share of the supply its creator may buy in the creating transaction.")
-    ] = BasisPoints(2_000)
-    max_creator_fee_bps: Annotated[BasisPoints, _bps("The most the creator may take of each trade.")] = BasisPoints(300)
-    allow_mayhem: Annotated[bool, _about("Whether to buy coins created in mayhem mode.")] = False
-    allow_cashback: Annotated[bool, _about("Whether to buy coins with cashback.")] = True
-    deny_creators: Annotated[
-        tuple[_Address, ...], _list_of("Creators whose coins are refused.", max_length=10_000)
-    ] = ()
-    deny_symbols: Annotated[
-        tuple[_Symbol, ...], _list_of("Symbols that are refused: the whole symbol, in any case.", max_length=10_000)
-    ] = ()
-
-
-class ExitsSettings(_Section, frozen=True, kw_only=True):
-    """When a position is sold: whichever of the first three comes first."""
-
-    take_profit_bps: Annotated[int, _bps("Sell when the position is worth this much more.", ge=1, le=10_000_000)] = (
-        2_500
-    )
-    stop_loss_bps: Annotated[BasisPoints, _bps("Sell when the position is worth this much less.", ge=1, le=9_999)] = (
-        BasisPoints(2_000)
-    )
-    max_hold_ms: Annotated[int, _milliseconds("Sell when the position is this old.", ge=1, le=86_400_000)] = 8_000
-    max_attempts: Annotated[int, _about("How often a sell is built before it is given up.", ge=1, le=100)] = 5
-
-
-class OrdersSettings(_Section, frozen=True, kw_only=True):
-    """How a sent transaction is followed until it has landed or can no longer land."""
-
-    rebroadcast_ms: Annotated[int, _milliseconds("How often the same bytes are sent again.", ge=10, le=60_000)] = 400
-    status_poll_ms: Annotated[
-        int, _milliseconds("How often the signature's status is asked for.", ge=10, le=60_000)
-    ] = 400
-
-
-class JournalSettings(_Section, frozen=True, kw_only=True):
-    """Where intents and positions are kept: in a file, or in a PostgreSQL database that several bots share."""
-
-    path: Annotated[
-        str, _text("The journal's file; \"\" = one in the user's state folder.", form="path", max_length=4_096)
-    ] = ""
-    url: Annotated[
-        str, _text('The database instead of a file, such as "postgresql://slotzero@127.0.0.1/bots".', form="postgresql")
-    ] = ""
-    password_file: Annotated[
-        str,
-        _text(
-            'The database password, on the first line of a file that nobody else may read; "" = PGPASSFILE, ~/.pgpass.',
-            form="path",
-            max_length=4_096,
-        ),
-    ] = ""
-    bot: Annotated[
-        str, _text("This bot's name among those that share the database; each has a wallet of its own.", form="name")
-    ] = "main"
-
-
-class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Everything that can be set; each section has all its defaults."""
-
-    cluster: ClusterSettings = ClusterSettings()
-    localnet: LocalnetSettings = LocalnetSettings()
-    trade: TradeSettings = TradeSettings()
-    fees: FeesSettings = FeesSettings()
-    safety: SafetySettings = SafetySettings()
-    filters: FiltersSettings = FiltersSettings()
-    exits: ExitsSettings = ExitsSettings()
-    orders: OrdersSettings = OrdersSettings()
-    journal: JournalSettings = JournalSettings()
-
-
-_BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
-_ADDRESS_BYTES = 32
-
-
-def _is_address(text: str) -> bool:
-    if not _ADDRESS_BYTES <= len(text) <= 44 or set(text) - set(_BASE58):  # noqa: PLR2004 32 bytes are 32 to 44 digits
-        return False
-    number = functools.reduce(lambda sum_, digit: sum_ * 58 + _BASE58.index(digit), text, 0)
-    zeros = len(text) - len(text.lstrip("1"))
-    return zeros + (number.bit_length() + 7) // 8 == _ADDRESS_BYTES
-
-
-def _is_loopback(text: str, schemes: tuple[str, str]) -> bool:
-    """Tell whether `text` is "" or an address on this machine. Credentials and what parsers read apart are refused."""
-    if not text:
-        return True
-    if not text.isascii() or not text.isprintable() or set(text) & set(" @\\"):
-        return False
-    try:
-        parts = urlsplit(text)
-        host, port = parts.hostname or "", parts.port
-    except ValueError:
-        return False
-    return parts.scheme in schemes and port != 0 and (host == "localhost" or _is_loopback_ip(host))
-
-
-def _is_loopback_ip(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def _is_postgresql(text: str) -> bool:
-    """Tell whether `text` is "" or an address of a database; a password in it is refused, wherever it stands."""
-    if not text:
-        return True
-    if not text.isascii() or not text.isprintable() or set(text) & set(" \\"):
-        return False
-    try:
-        parts = urlsplit(text)
-        has_password, port = parts.password is not None, parts.port
-        names = {name for name, _ in parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))}
-    except ValueError:
-        return False
-    is_place = bool(parts.hostname or "host" in names) and port != 0 and parts.netloc.count("@") <= 1
-    return parts.scheme in ("postgresql", "postgres") and is_place and not (has_password or names & _SECRET_PARAMETERS)
-
-
-_SECRET_PARAMETERS: Final = frozenset({"password", "sslpassword"})
-_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-
-
-class _Form(NamedTuple):
-    expected: str
-    fits: Callable[[str], bool]
-    is_url: bool = False
-
-
-_FORMS: Final = {
-    "address": _Form("an address of 32 bytes in base58", _is_address),
-    "http": _Form(
-        'a loopback address such as "http://127.0.0.1:8899", or "" for none',
-        lambda text: _is_loopback(text, ("http", "https")),
-        is_url=True,
-    ),
-    "ws": _Form(
-        'a loopback address such as "ws://127.0.0.1:8899", or "" for none',
-        lambda text: _is_loopback(text, ("ws", "wss")),
-        is_url=True,
-    ),
-    "path": _Form('a file\'s path, or ""', lambda text: "\0" not in text),
-    "postgresql": _Form(
-        'an address such as "postgresql://user@host:5432/database" without a password, or "" for none',
-        _is_postgresql,
-        is_url=True,
-    ),
-    "name": _Form(
-        "a name of 1 to 64 letters, digits, dots, hyphens and underscores", lambda t: bool(_NAME.fullmatch(t))
-    ),
-}
-
-
 class _Kind(NamedTuple):
     """One type of the table without its wrapping."""
 
     type: inspect.Type
-    form: _Form | None
+    form: Form | None
     unit: str | None
     description: str
 
@@ -369,7 +50,7 @@ def _kind(type_: inspect.Type) -> _Kind:
     extra = type_.extra or {}
     form = extra.get("form")
     description = (type_.extra_json_schema or {}).get("description", "")
-    return _Kind(type_.type, _FORMS[form] if form else None, extra.get("unit"), description)
+    return _Kind(type_.type, FORMS[form] if form else None, extra.get("unit"), description)
 
 
 @functools.cache
@@ -533,6 +214,39 @@ def _one_journal(settings: Settings) -> str | None:
     return None
 
 
+def _ladder(settings: Settings) -> str | None:
+    gains, shares = settings.exits.ladder_gains_bps, settings.exits.ladder_shares_bps
+    if len(gains) != len(shares):
+        return f"exits.ladder_shares_bps: expected one share for each of {len(gains)} gains, got {len(shares)}"
+    if list(gains) != sorted(set(gains)):
+        return f"exits.ladder_gains_bps: expected gains that ascend, got {list(gains)}"
+    if sum(shares) > BPS:
+        return f"exits.ladder_shares_bps: expected at most {BPS:_} together, got {sum(shares):_}"
+    return None
+
+
+def _decay(settings: Settings) -> str | None:
+    exits = settings.exits
+    if exits.decay_to_ms and not (
+        exits.decay_from_ms < exits.decay_to_ms and exits.decay_stop_bps < exits.stop_loss_bps
+    ):
+        return (
+            "exits.decay_to_ms: expected an age above decay_from_ms and a decay_stop_bps below stop_loss_bps, got "
+            f"{exits.decay_from_ms:_} to {exits.decay_to_ms:_} ms and {exits.decay_stop_bps} bps"
+        )
+    return None
+
+
+def _break_even(settings: Settings) -> str | None:
+    exits = settings.exits
+    if exits.break_even_offset_bps >= exits.break_even_at_bps > 0:
+        return (
+            f"exits.break_even_offset_bps: expected less than break_even_at_bps ({exits.break_even_at_bps}), "
+            f"got {exits.break_even_offset_bps}"
+        )
+    return None
+
+
 class _Rule(NamedTuple):
     """A check of several keys; it is skipped where one of them is refused already."""
 
@@ -551,6 +265,9 @@ _RULES: Final = (
         ),
         _priority_fee,
     ),
+    _Rule(("exits.ladder_gains_bps", "exits.ladder_shares_bps"), _ladder),
+    _Rule(("exits.decay_from_ms", "exits.decay_to_ms", "exits.decay_stop_bps", "exits.stop_loss_bps"), _decay),
+    _Rule(("exits.break_even_at_bps", "exits.break_even_offset_bps"), _break_even),
     _Rule(("journal.path", "journal.url", "journal.password_file"), _one_journal),
 )
 
@@ -649,6 +366,8 @@ def redacted(settings: Settings) -> Settings:
             settings.cluster,
             rpc_url=settings.cluster.rpc_url and redacted_url(settings.cluster.rpc_url),
             ws_url=settings.cluster.ws_url and redacted_url(settings.cluster.ws_url),
+            other_rpc_urls=tuple(redacted_url(url) for url in settings.cluster.other_rpc_urls),
+            other_ws_urls=tuple(redacted_url(url) for url in settings.cluster.other_ws_urls),
         ),
         journal=msgspec.structs.replace(
             settings.journal, url=settings.journal.url and redacted_url(settings.journal.url)
@@ -668,7 +387,7 @@ def render(settings: Settings) -> str:
     """Return `settings` as commented TOML that `parse` reads back to the same settings. *Pure.*"""
     lines = ["# Settings of slotzero. A key that is left out has its default."]
     for section in msgspec.structs.fields(Settings):
-        lines += ["", *_comment((section.type.__doc__ or "").strip()), f"[{section.name}]"]
+        lines += ["", *_comment(" ".join((section.type.__doc__ or "").split())), f"[{section.name}]"]
         values = getattr(settings, section.name)
         for name, key in _table()[section.name].items():
             expected = _expected(key.kind)

@@ -1,0 +1,83 @@
+"""What a run has seen and done so far, as one record."""
+
+from msgspec import Struct
+from solders.pubkey import Pubkey
+
+from slotzero.detection.records import DetectorStats
+from slotzero.solana.endpoints import EndpointStats
+from slotzero.solana.reads import ReadStats
+from slotzero.trace import Component, Span
+from slotzero.trading.admission import AdmissionStats
+from slotzero.trading.context import RaisedAlert
+from slotzero.trading.exit_rules import ExitView
+from slotzero.trading.journal import PositionRecord
+from slotzero.trading.limits import LimitsView
+from slotzero.trading.loop_watch import LoopDelay
+from slotzero.trading.privacy import DelayCost
+from slotzero.trading.recovery import Difference
+from slotzero.trading.sniper import Refused
+from slotzero.trading.wallets.book import WalletStanding
+from slotzero.units import DurationNs, Lamports
+
+__all__ = ["EngineReport", "Panic"]
+
+
+class Panic(Struct, frozen=True, kw_only=True):
+    """What the kill switch found: positions that are being sold now, and buys that were sent before it."""
+
+    positions: tuple[str, ...]
+    buys_under_way: int
+
+
+class EngineReport(Struct, frozen=True, kw_only=True):
+    """What a run has seen and done so far.
+
+    Attributes:
+        rejected: Pools not bought, by reason.
+        failed: Buys that were sent and did not land, by reason.
+        in_flight: Snipes between `NewPool` and their end.
+        values: What each open position would bring now; None = not known. `exits`: how its exit machine stands.
+        spans: What the stages of the newest snipes took.
+        timings: How long components took that no snipe's stamps measure.
+        alerts: The newest signals of the rug watch.
+        wallet: The first wallet; `wallets` has them all.
+        balance: Of all wallets together, as the chain last said.
+        expected_lamports: What the wallets must hold by this chain's journal, earlier runs included.
+        double_buys: Mints of which more than one buy has landed.
+        lost_intents: Intents without an end that nobody is working on.
+        unknown_open: Intents whose outcome the chain could not be asked for.
+        differences: What the journal and the wallets did not agree on at the start.
+        endpoints: Each endpoint as its pool sees it.
+        privacy_delays: Time that was waited on purpose.
+    """
+
+    detected: int
+    rejected: dict[str, int]
+    refusals: tuple[Refused, ...]
+    bought: int
+    closed: int
+    failed: dict[str, int]
+    recovered: int
+    in_flight: int
+    positions: tuple[PositionRecord, ...]
+    values: dict[str, Lamports | None]
+    exits: dict[str, ExitView]
+    spans: tuple[Span, ...]
+    timings: dict[Component, tuple[DurationNs, ...]]
+    alerts: tuple[RaisedAlert, ...]
+    detector: DetectorStats
+    admission: AdmissionStats
+    limits: LimitsView
+    loop_delay: LoopDelay
+    reads: ReadStats
+    rpc_calls: dict[str, int]
+    wallet: Pubkey
+    wallets: tuple[WalletStanding, ...]
+    balance: Lamports
+    expected_lamports: int
+    double_buys: int
+    lost_intents: int
+    unknown_open: int
+    differences: tuple[Difference, ...]
+    endpoints: tuple[EndpointStats, ...]
+    privacy_delays: tuple[DelayCost, ...]
