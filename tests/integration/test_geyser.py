@@ -170,10 +170,9 @@ async def test_unary_methods_answer() -> None:
 
 async def test_reader_that_does_not_keep_up_is_ended_and_counted() -> None:
     async with wire_lab() as lab, raw_stream(lab) as slow, raw_stream(lab) as quick:
-        await slow.subscribe(transactions={"t": Transactions()})
-        await quick.subscribe(slots={"s": Slots(filter_by_commitment=True)})
-        for number in range(9_000):  # the outbox holds 8,192, and nobody reads meanwhile
-            lab.pay(SOL + number)
+        await slow.subscribe(slots={"all": Slots(interslot_updates=True)})
+        await quick.subscribe(slots={"one": Slots(filter_by_commitment=True)})
+        lab.chain.advance(2_500)  # four updates each, and nobody reads meanwhile: the outbox holds 8,192
         error = await slow.refusal()
         assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
         assert "too slow" in str(error.details())
