@@ -168,6 +168,46 @@ async def test_unary_methods_answer() -> None:
             assert geyser.GetVersionResponse.FromString(version).version.startswith("slotzero-localnet ")
 
 
+async def test_calls_that_cannot_be_served_get_a_status() -> None:
+    async with wire_lab() as lab:
+        target = lab.geyser.url.reveal().removeprefix("http://")
+        async with aio.insecure_channel(target, options=CLIENT_OPTIONS) as channel:
+            for path, request, code in (
+                ("/geyser.Geyser/SubscribeDeshred", b"", grpc.StatusCode.UNIMPLEMENTED),
+                ("/other.Service/Ping", b"", grpc.StatusCode.UNIMPLEMENTED),
+                ("/geyser.Geyser/GetSlot", b"\xff\xff", grpc.StatusCode.INVALID_ARGUMENT),
+                ("/geyser.Geyser/Ping", bytes(2 * 1024 * 1024), grpc.StatusCode.RESOURCE_EXHAUSTED),
+            ):
+                method: aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(path)
+                with pytest.raises(aio.AioRpcError) as caught:
+                    await method(request)
+                assert caught.value.code() is code, path
+            zipped: aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary("/geyser.Geyser/Ping")
+            with pytest.raises(aio.AioRpcError) as caught:
+                await zipped(bytes(4_000), compression=grpc.Compression.Gzip)
+            assert "compressed" in str(caught.value.details())
+
+
+async def test_bytes_that_are_no_http_2_end_their_connection_only() -> None:
+    async with wire_lab() as lab:
+        port = int(lab.geyser.url.reveal().rsplit(":", 1)[1])
+        preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+        for garbage in (
+            b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+            preface + bytes(9),  # DATA on stream 0
+            preface + b"\0\0\4\1\5\0\0\0\1\xff\xff\xff\xff",  # HEADERS that no table holds
+        ):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(garbage)
+            async with asyncio.timeout(10):
+                while await reader.read(65_536):
+                    pass
+            writer.close()
+            await writer.wait_closed()
+        async with raw_stream(lab) as stream:
+            await stream.subscribe(transactions={"t": Transactions()})
+
+
 async def test_reader_that_does_not_keep_up_is_ended_and_counted() -> None:
     async with wire_lab() as lab, raw_stream(lab) as slow, raw_stream(lab) as quick:
         await slow.subscribe(slots={"all": Slots(interslot_updates=True)})
