@@ -9,6 +9,7 @@ import typer
 from slotzero.cli.check import check
 from slotzero.cli.config import config_app
 from slotzero.cli.localnet import localnet
+from slotzero.cli.positions import close, panic, positions
 from slotzero.cli.replay import replay
 from slotzero.cli.run import run
 from slotzero.cli.wallet import wallet_app
@@ -33,6 +34,9 @@ app.command()(run)
 app.command()(localnet)
 app.command()(replay)
 app.command()(check)
+app.command()(positions)
+app.command()(close)
+app.command()(panic)
 app.add_typer(config_app, name="config")
 app.add_typer(wallet_app, name="wallet")
 
