@@ -15,7 +15,7 @@ from slotzero.engine import Engine, EngineReport
 from slotzero.errors import SlotzeroError
 from slotzero.trading.journal import PositionRecord
 
-__all__ = ["serve_control"]
+__all__ = ["serve_control", "status_of"]
 
 log = logging.getLogger(__name__)
 
@@ -86,10 +86,11 @@ async def _answer(engine: Engine, line: bytes) -> Reply:
                 await engine.resume()
     except SlotzeroError as error:
         return Reply(error=str(error))
-    return Reply(status=_status(engine.report()))
+    return Reply(status=status_of(engine.report()))
 
 
-def _status(report: EngineReport) -> Status:
+def status_of(report: EngineReport) -> Status:
+    """Return how the bot stands. *Pure.*"""
     held = [position for position in report.positions if position.state != "closed"]
     closed = [position for position in report.positions if position.state == "closed"][-_MAX_CLOSED:]
     halt = report.limits.state
