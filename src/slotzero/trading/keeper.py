@@ -341,6 +341,9 @@ class PositionKeeper:
         if isinstance(ready, Refusal):
             await self._failed(sell, ready.detail, is_price=False)
             return
+        if self._position.state == "closed":  # the sell it was to overtake has landed meanwhile
+            context.fees.settle(ready.charge, 0)
+            return
         await context.journal.append(ready.event)
         is_first = self._trace.at(Stamp.EXIT_SENT) is None
 
