@@ -9,7 +9,10 @@ import typer
 from slotzero.cli.bench import bench
 from slotzero.cli.check import check
 from slotzero.cli.config import config_app
+from slotzero.cli.dashboards import dashboards_app
+from slotzero.cli.load import load
 from slotzero.cli.localnet import localnet
+from slotzero.cli.positions import close, panic, positions
 from slotzero.cli.replay import replay
 from slotzero.cli.run import run
 from slotzero.cli.wallet import wallet_app
@@ -34,8 +37,13 @@ app.command()(run)
 app.command()(localnet)
 app.command()(replay)
 app.command()(check)
+app.command()(positions)
+app.command()(close)
+app.command()(panic)
+app.command()(load)
 app.command()(bench)
 app.add_typer(config_app, name="config")
+app.add_typer(dashboards_app, name="dashboards")
 app.add_typer(wallet_app, name="wallet")
 
 
