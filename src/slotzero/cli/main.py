@@ -18,6 +18,7 @@ from slotzero.cli.positions import close, panic, positions
 from slotzero.cli.replay import replay
 from slotzero.cli.report import report
 from slotzero.cli.run import run
+from slotzero.cli.serve import serve
 from slotzero.cli.wallet import wallet_app
 from slotzero.errors import SlotzeroError, UsageError
 
@@ -47,6 +48,7 @@ app.command()(compare)
 app.command()(load)
 app.command()(bench)
 app.command()(report)
+app.command()(serve)
 app.add_typer(config_app, name="config")
 app.add_typer(dashboards_app, name="dashboards")
 app.add_typer(history_app, name="history")

@@ -16,6 +16,7 @@ __all__ = ["otlp_line", "otlp_request"]
 
 _INTERNAL: Final = 1
 _ERROR: Final = 2
+_ENDS: Final = frozenset({"closed", "stuck"})
 _FAILED: Final = frozenset({"failed", "unknown", "stuck"})
 _encode = msgspec.json.Encoder().encode
 
@@ -41,9 +42,12 @@ def otlp_request(traces: Sequence[SnipeTrace], *, version: str) -> bytes:
 
 
 def _spans(trace: SnipeTrace) -> list[dict[str, object]]:
-    # An exit is told of later than its buy, in the same trace: each telling has a root of its own.
+    # An exit is told of later than its buy, in the same trace: it has a root of its own, and repeats nothing.
+    is_exit = trace.outcome in _ENDS
+    stages = [stage for stage in trace.stages if not is_exit or stage.name == "hold" or stage.name.startswith("exit ")]
     root = _span_id(trace, f"root {trace.outcome}")
-    end = max((stage.start_ns + stage.duration_ns for stage in trace.stages), default=0)
+    start = min((stage.start_ns for stage in stages), default=0)
+    end = max((stage.start_ns + stage.duration_ns for stage in stages), default=0)
     attributes = [
         _text("slotzero.mint", trace.id),
         _text("slotzero.outcome", trace.outcome),
@@ -60,9 +64,9 @@ def _spans(trace: SnipeTrace) -> list[dict[str, object]]:
         {
             "traceId": trace.trace_id,
             "spanId": root,
-            "name": "snipe",
+            "name": "exit" if is_exit else "snipe",
             "kind": _INTERNAL,
-            "startTimeUnixNano": str(trace.ts_ns),
+            "startTimeUnixNano": str(trace.ts_ns + start),
             "endTimeUnixNano": str(trace.ts_ns + end),
             "attributes": attributes,
             "status": {"code": _ERROR, "message": trace.reason} if trace.outcome in _FAILED else {},
@@ -79,7 +83,7 @@ def _spans(trace: SnipeTrace) -> list[dict[str, object]]:
             "endTimeUnixNano": str(trace.ts_ns + stage.start_ns + stage.duration_ns),
             "attributes": [_text("slotzero.kind", stage.kind)],
         }
-        for stage in trace.stages
+        for stage in stages
     ]
     return spans
 

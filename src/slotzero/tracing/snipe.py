@@ -71,7 +71,9 @@ def of_event(event: BotEvent, anchor: Anchor) -> SnipeTrace | None:
     """Return the trace an event tells of; None for events that end no snipe, or carry no stamps. *Pure.*"""
     if not isinstance(event, SnipeDecided | PositionEnded):
         return None
-    stages = event.trace.stages()
+    is_end = isinstance(event, PositionEnded)
+    # The stamps may have gone on since a buy was decided: what is told of it ends with the buy.
+    stages = [stage for stage in event.trace.stages() if is_end or not _is_leaving(stage.name)]
     if not stages:
         return None
     first = min(stage.mono_start for stage in stages)
@@ -84,8 +86,7 @@ def of_event(event: BotEvent, anchor: Anchor) -> SnipeTrace | None:
         )
         for stage in stages
     )
-    is_end = isinstance(event, PositionEnded)
-    entry = [stage for stage in made if stage.kind in {"own", "waited"} and not stage.name.startswith("exit ")]
+    entry = [stage for stage in made if stage.kind in {"own", "waited"} and not _is_leaving(stage.name)]
     leaving = [stage.duration_ns for stage in made if stage.name.startswith("exit ")]
     own = sum(stage.duration_ns for stage in entry if stage.kind == "own")
     total = sum(stage.duration_ns for stage in entry)
@@ -109,3 +110,7 @@ def of_event(event: BotEvent, anchor: Anchor) -> SnipeTrace | None:
         pnl_lamports=event.pnl_lamports if isinstance(event, PositionEnded) else None,
         stages=made,
     )
+
+
+def _is_leaving(name: str) -> bool:
+    return name == "hold" or name.startswith("exit ")
