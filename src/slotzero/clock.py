@@ -65,7 +65,7 @@ def ms(value_ms: int) -> DurationNs:
 
 
 def wall_at(mono: int, *, anchor_mono: int, anchor_wall: int) -> WallNs:
-    """Return the wall-clock instant of a monotonic one, from a pair read together: for people, never to measure. *Pure.*"""
+    """Return the wall-clock instant of a monotonic one, from a pair read together: for people only. *Pure.*"""
     return WallNs(anchor_wall + (mono - anchor_mono))
 
 

@@ -234,6 +234,7 @@ def view_of(report: EngineReport) -> BotView:
         lost_intents=report.lost_intents,
         unknown_open=report.unknown_open,
         reads_without_rpc_bps=report.reads.without_rpc_bps,
+        reads_asked=report.reads.asked,
         frames=report.detector.frames,
         rpc_calls=sum(report.rpc_calls.values()),
         endpoints={endpoint.name: endpoint.state for endpoint in report.endpoints},

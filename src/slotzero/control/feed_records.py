@@ -74,6 +74,7 @@ class BotView(Struct, frozen=True, kw_only=True):
     lost_intents: int
     unknown_open: int
     reads_without_rpc_bps: int
+    reads_asked: int
     frames: int
     rpc_calls: int
     endpoints: dict[str, str]

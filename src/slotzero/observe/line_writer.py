@@ -1,4 +1,7 @@
-"""Lines into a file from a thread of its own: no disk holds up the event loop. Full: the newest is dropped and counted."""
+"""Lines into a file from a thread of its own: no disk holds up the event loop.
+
+Full: the newest is dropped and counted.
+"""
 
 import queue
 import threading

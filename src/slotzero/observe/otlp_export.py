@@ -1,4 +1,6 @@
-"""Traces to an OpenTelemetry collector over HTTP, from a thread of its own. Full: the oldest traces are dropped and counted.
+"""Traces to an OpenTelemetry collector over HTTP, from a thread of its own.
+
+Full: the oldest traces are dropped and counted.
 
 Only to where the user said. A collector that is busy (429, 502, 503, 504) is asked again with growing pauses; what it
 refuses otherwise is counted as lost.

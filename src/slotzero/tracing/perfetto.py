@@ -1,4 +1,4 @@
-"""Snipes as a file for Perfetto or chrome://tracing: one track a snipe, the honeypot's branch on a track beside it. Pure."""
+"""Snipes as a file for Perfetto or chrome://tracing: a track for each, the honeypot's branch on one beside it. Pure."""
 
 from collections.abc import Sequence
 from typing import Final

@@ -289,7 +289,11 @@ class Site:
 
     def _health(self) -> Health:
         hello = self.board.hello
-        return Health(status="waiting" if hello is None else "ok", ready=hello is not None, bot=None if hello is None else hello.pid)
+        return Health(
+            status="waiting" if hello is None else "ok",
+            ready=hello is not None,
+            bot=None if hello is None else hello.pid,
+        )
 
     async def metrics(self, request: Request) -> Response:
         """Answer with a scrape of the bot."""

@@ -34,6 +34,10 @@ _RATE_S: Final = 10
 _MOST_SAMPLES: Final = 4_096
 _MOST_TRACES: Final = 600
 _MOST_LOGS: Final = 1_000
+_FEWEST_READS: Final = 50
+"""Below so many the share says nothing: the start has to read once what is then kept."""
+_CPU_READINGS: Final = 60
+_FEWEST_CPU_READINGS: Final = 10
 _NEAR_PERCENT: Final = 80
 _WHOLE: Final = 100
 _NS_PER_MS: Final = float(NS_PER_MS)
@@ -94,6 +98,7 @@ class Board:
         self._logs: deque[LogLine] = deque(maxlen=_MOST_LOGS)
         self._targets: dict[Component, Target] = {}
         self._peak_memory: float | None = None
+        self._cpu: deque[float] = deque(maxlen=_CPU_READINGS)
         self.hello: Hello | None = None
         self.view: BotView | None = None
 
@@ -127,6 +132,7 @@ class Board:
         self._logs.clear()
         self.view = None
         self._peak_memory = None
+        self._cpu.clear()
 
     # ---- looking ---------------------------------------------------------------------------------------------------
 
@@ -139,16 +145,19 @@ class Board:
             seq: The tick's number.
             now: A monotonic instant.
             wall_ms: The wall clock.
-            memory_mb: Of the bot's process, None = not known; likewise `cpu`, in percent of a core.
+            memory_mb: Of the bot's process, None = not known.
+            cpu: Of a core, in percent, since the reading before; None = not known.
         """
         components = tuple(self._figures(component, now) for component in Component)
         view = self.view
         if memory_mb is not None:
             self._peak_memory = max(memory_mb, self._peak_memory or 0)
+        if cpu is not None:
+            self._cpu.append(cpu)
         success = None
         if view is not None and (ended := view.status.bought + sum(view.status.failed.values())):
             success = _WHOLE * view.status.bought / ended
-        system = self._system(success, cpu)
+        system = self._system(success)
         standings = {one.standing for one in components} | {one.standing for one in system}
         return Performance(
             seq=seq,
@@ -225,13 +234,16 @@ class Board:
             standing=_standing(used),
         )
 
-    def _system(self, success: float | None, cpu: float | None) -> tuple[SystemCheck, ...]:
-        reads = None if self.view is None else self.view.reads_without_rpc_bps / _WHOLE
+    def _system(self, success: float | None) -> tuple[SystemCheck, ...]:
+        view, reads = self.view, None
+        if view is not None and view.reads_asked >= _FEWEST_READS:
+            reads = view.reads_without_rpc_bps / _WHOLE
+        cpu = sum(self._cpu) / len(self._cpu) if len(self._cpu) >= _FEWEST_CPU_READINGS else None
         rows = (
             ("snipes landed", "%", success, SYSTEM_TARGETS.success_percent, True),
             ("reads without a call", "%", reads, SYSTEM_TARGETS.reads_without_call_percent, True),
             ("memory, peak", "MB", self._peak_memory, SYSTEM_TARGETS.peak_memory_mb, False),
-            ("CPU", "%", cpu, SYSTEM_TARGETS.avg_cpu_percent, False),
+            ("CPU, average", "%", cpu, SYSTEM_TARGETS.avg_cpu_percent, False),
         )
         return tuple(
             SystemCheck(

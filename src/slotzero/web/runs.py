@@ -287,8 +287,14 @@ def _load(result: LoadResult) -> LoadRun:
         missed_starts=result.missed_starts,
         errors=result.errors,
         thresholds={one.name: one.met for one in result.thresholds},
-        timeline=tuple(_point(window) for window in result.timeline),
+        timeline=tuple(_point(window) for window in _whole_windows(result.timeline)),
     )
+
+
+def _whole_windows(windows: tuple[Window, ...]) -> tuple[Window, ...]:
+    """Return the windows without a last one that is but a rest: its rates say nothing."""
+    is_rest = len(windows) > 1 and windows[-1].span_s < windows[0].span_s / 2
+    return windows[:-1] if is_rest else windows
 
 
 def _point(window: Window) -> LoadPoint:

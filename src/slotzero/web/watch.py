@@ -1,4 +1,4 @@
-"""The page's side of watching a bot: finds it, follows its feed, and asks it for a scrape. Comes back when it is gone."""
+"""The page's side of watching a bot: finds it, follows its feed, asks it for a scrape; looks again when it is gone."""
 
 import asyncio
 import contextlib
