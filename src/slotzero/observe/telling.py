@@ -12,14 +12,13 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
 from slotzero import __version__
-from slotzero.clock import SystemClock
+from slotzero.clock import Clock, SystemClock
 from slotzero.control.feed import LiveFeed
-from slotzero.control.feed_records import LogLine
 from slotzero.engine import EngineReport
 from slotzero.errors import UsageError
 from slotzero.hook import BotEvent, Hook
@@ -32,6 +31,9 @@ from slotzero.trace import Component
 from slotzero.tracing import SnipeTrace, of_event, otlp_line
 from slotzero.workloads.bot_run import state_folder
 from slotzero.workloads.targets import target_of
+
+if TYPE_CHECKING:
+    from slotzero.control.feed_records import LogLine
 
 __all__ = ["TellRequest", "told"]
 
@@ -75,32 +77,21 @@ async def told(
     live = LiveFeed(
         clock, cluster=cluster, slot_ms=slot_ms, metrics=lambda openmetrics: registry.render(openmetrics=openmetrics)
     )
-    lines: list[Callable[[LogLine], None]] = [live.on_log]
-    traces: list[Callable[[SnipeTrace], None]] = []
-
-    def on_event(event: BotEvent) -> None:
-        live.on_event(event)
-        if (line := line_of_event(event, clock.wall_ns())) is not None:
-            for take_line in lines:
-                take_line(line)
-        if traces and (trace := of_event(event, live.anchor)) is not None:
-            for take_trace in traces:
-                take_trace(trace)
-
+    sinks = _Sinks(live, clock)
     feed = BotFeed(
         registry,
         targets={component: target_of(component, slot_ms) for component in Component},
         clock=clock,
-        listeners=(on_event,),
+        listeners=(sinks.on_event,),
     )
     async with contextlib.AsyncExitStack() as until_ended:
         if request.log_file is not None:
-            lines.append(until_ended.enter_context(LineWriter(request.log_file, log_file_line)).put)
+            sinks.lines.append(until_ended.enter_context(LineWriter(request.log_file, log_file_line)).put)
         if request.trace_file is not None:
-            traces.append(until_ended.enter_context(LineWriter(request.trace_file, _trace_line)).put)
+            sinks.traces.append(until_ended.enter_context(LineWriter(request.trace_file, _trace_line)).put)
         if request.otlp:
-            traces.append(until_ended.enter_context(OtlpExporter(request.otlp)).put)
-        until_ended.enter_context(_handling(RecordHandler(clock, *lines)))
+            sinks.traces.append(until_ended.enter_context(OtlpExporter(request.otlp)).put)
+        until_ended.enter_context(_handling(RecordHandler(clock, *sinks.lines)))
         await until_ended.enter_async_context(live.serve(state_folder()))
         tasks = await until_ended.enter_async_context(asyncio.TaskGroup())
         services = [
@@ -114,6 +105,25 @@ async def told(
         finally:
             for service in services:
                 service.cancel()
+
+
+class _Sinks:
+    """Whom an event's log line and trace go to."""
+
+    def __init__(self, live: LiveFeed, clock: Clock) -> None:
+        self._live = live
+        self._clock = clock
+        self.lines: list[Callable[[LogLine], None]] = [live.on_log]
+        self.traces: list[Callable[[SnipeTrace], None]] = []
+
+    def on_event(self, event: BotEvent) -> None:
+        self._live.on_event(event)
+        if (line := line_of_event(event, self._clock.wall_ns())) is not None:
+            for take_line in self.lines:
+                take_line(line)
+        if self.traces and (trace := of_event(event, self._live.anchor)) is not None:
+            for take_trace in self.traces:
+                take_trace(trace)
 
 
 def _trace_line(trace: SnipeTrace) -> bytes:

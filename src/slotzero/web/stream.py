@@ -107,7 +107,9 @@ def _point(performance: Performance) -> bytes:
     return msgspec.json.encode(
         {
             "ts_ms": performance.ts_ms,
-            "p": [[one.p50_ms, one.p95_ms, one.p99_ms, one.ops_per_s, one.own_p95_ms] for one in performance.components],
+            "p": [
+                [one.p50_ms, one.p95_ms, one.p99_ms, one.ops_per_s, one.own_p95_ms] for one in performance.components
+            ],
             "r": [resources.memory_mb, resources.cpu_percent, resources.loop_p50_ms, resources.loop_p99_ms],
             "c": [counts.in_flight, counts.waiting, counts.held, performance.success_percent],
             "m": [performance.pnl_lamports, performance.value_lamports],

@@ -43,7 +43,7 @@ async function oneView(root, id) {
   if (entry) parts.push(["From the creation to the buy’s end", entry.stages.filter((stage) => !leaving(stage))]);
   if (exit) parts.push(["The exit", exit.stages.filter((stage) => stage.name.startsWith("exit "))]);
   for (const [label, stages] of parts.filter(([, stages]) => stages.length)) {
-    root.append(h("h2", {}, label), h("div", { class: "card" }, h("div", { class: "legend" }, h("span", {}, "own: our CPU"), h("span", { class: "l-waited" }, "waited: network, disk, slot"), h("span", { class: "l-beside" }, "beside the line, in no sum")), h("div", { class: "fall-scroll", role: "group", tabindex: "0", "aria-label": `Waterfall: ${label}` }, waterfall(stages, label))), h("p", {}), stageTable(stages, label));
+    root.append(h("h2", {}, label), h("div", { class: "card" }, h("div", { class: "legend" }, h("span", {}, "own: our CPU"), h("span", { class: "l-waited" }, "waited: network, disk, slot"), h("span", { class: "l-beside" }, "beside the line, in no sum")), waterfall(stages, label)), h("p", {}), stageTable(stages, label));
   }
   root.append(h("p", { class: "small soft" }, "Trace id ", h("span", { class: "mono" }, one.trace_id), ", the same in the log and in exported traces."));
 }
@@ -51,16 +51,18 @@ const leaving = (stage) => stage.name === "hold" || stage.name.startsWith("exit 
 
 function waterfall(stages, label) {
   const first = Math.min(...stages.map((one) => one.start_ns)), end = Math.max(...stages.map((one) => one.start_ns + one.duration_ns));
-  const span = Math.max(1, end - first), left = 104, right = 1050, row = 27, height = 22 + row * stages.length;
+  const width = Math.max(330, Math.min(1150, document.getElementById("view").clientWidth - 74));
+  const span = Math.max(1, end - first), left = 92, right = width - 66, row = 27, height = 22 + row * stages.length;
   const x = (ns) => left + ((ns - first) / span) * (right - left);
-  const drawn = s("svg", { class: "fall", viewBox: `0 0 1150 ${height}`, role: "img", "aria-label": `${label}: ${stages.map((one) => `${one.name} ${duration(one.duration_ns / 1e6)} ${one.kind}`).join(", ")}` });
-  for (let tick = 0; tick <= 4; tick += 1) {
-    const at = left + (tick / 4) * (right - left);
-    drawn.append(s("line", { x1: at, x2: at, y1: 16, y2: height }), text(at, 11, duration((span * tick) / 4 / 1e6), "middle", "soft-text"));
+  const drawn = s("svg", { class: "fall", viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": `${label}: ${stages.map((one) => `${one.name} ${duration(one.duration_ns / 1e6)} ${one.kind}`).join(", ")}` });
+  const ticks = width > 700 ? 4 : 2;
+  for (let tick = 0; tick <= ticks; tick += 1) {
+    const at = left + (tick / ticks) * (right - left);
+    drawn.append(s("line", { x1: at, x2: at, y1: 16, y2: height }), text(at, 11, duration((span * tick) / ticks / 1e6), "middle", "soft-text"));
   }
   stages.forEach((stage, place) => {
-    const y = 20 + row * place, start = x(stage.start_ns), width = Math.max(2, x(stage.start_ns + stage.duration_ns) - start);
-    drawn.append(text(left - 10, y + 14, stage.name, "end"), s("rect", { class: stage.kind, x: start, y: y + 3, width, height: 15, rx: 3 }), text(start + width + 6, y + 14, duration(stage.duration_ns / 1e6), "start", "soft-text"));
+    const y = 20 + row * place, start = x(stage.start_ns), long = Math.max(2, x(stage.start_ns + stage.duration_ns) - start);
+    drawn.append(text(left - 10, y + 14, stage.name, "end"), s("rect", { class: stage.kind, x: start, y: y + 3, width: long, height: 15, rx: 3 }), text(start + long + 6, y + 14, duration(stage.duration_ns / 1e6), "start", "soft-text"));
   });
   return drawn;
 }
