@@ -36,6 +36,7 @@ _HOST: Final = "127.0.0.1"
 _TICK_MS: Final = 500
 _MOST_HEADERS: Final = 16_384
 _MOST_CONNECTIONS: Final = 512
+_BACKLOG: Final = 128
 _TOKEN_BYTES: Final = 32
 
 
@@ -136,6 +137,7 @@ def _bound(port: int) -> socket.socket:
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((_HOST, port))
+        listening.listen(_BACKLOG)  # already: whoever is told the address may come at once
     except OSError as error:
         listening.close()
         raise UsageError(

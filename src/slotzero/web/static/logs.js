@@ -6,7 +6,7 @@ import { listen } from "./feed.js";
 const MARK = { debug: "idle", info: "ok", warning: "near", error: "over", critical: "over" };
 export async function logsView(root, { query, go }) {
   const level = query.get("level") ?? "info";
-  const api = `/api/v1/logs?${new URLSearchParams({ level, limit: "200" })}`;
+  const api = `/api/v1/logs?${new URLSearchParams({ level, limit: "100" })}`;
   const choose = h("select", { id: "level", onchange: (event) => go(`/logs?level=${event.target.value}`) }, ["debug", "info", "warning", "error"].map((one) => h("option", { value: one, selected: one === level }, one)));
   const body = h("div", {});
   root.append(h("div", { class: "head" }, h("h1", {}, "Logs"), exports({ JSON: api, CSV: `${api}&format=csv` }, "logs")), h("div", { class: "row" }, h("label", { for: "level" }, "This level and above"), choose), h("p", {}), body);

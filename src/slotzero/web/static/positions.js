@@ -20,7 +20,7 @@ export async function positionsView(root, { query, go }) {
     if (isAsking) return;
     isAsking = true;
     try {
-      const found = await ask(`${api}&limit=200`);
+      const found = await ask(`${api}&limit=60`);
       refresh(said, h("div", {}, found.halted ? h("div", { class: "notice" }, `Buying is stopped: ${found.halted}.`) : ""));
       refresh(body, tableOf(found.positions));
     } catch { /* the strip above says that the server is gone */ } finally { isAsking = false; }
@@ -30,7 +30,7 @@ export async function positionsView(root, { query, go }) {
   return listen(() => { if (performance.now() - last > 1500) { last = performance.now(); void update(); } });
 }
 function tableOf(positions) {
-  const heads = [{ text: "Coin" }, { text: "State" }, { text: "Quoted", class: "n" }, { text: "Would bring", class: "n" }, { text: "Stop", class: "n wide" }, { text: "Result", class: "n" }, { text: "Age", class: "n wide" }, { text: "Venue", class: "wide" }, { text: "Why", class: "wide" }, { text: "" }];
+  const heads = [{ text: "Coin" }, { text: "State" }, { text: "Quoted", class: "n" }, { text: "Would bring", class: "n" }, { text: "Stop", class: "n wide" }, { text: "Result", class: "n" }, { text: "Age", class: "n wide" }, { text: "Venue", class: "wide" }, { text: "Why", class: "wide" }, { text: "Act" }];
   const rows = positions.map((one) => {
     const held = one.state !== "closed";
     const result = held && one.value_lamports !== null ? one.value_lamports - one.quoted_lamports : one.pnl_lamports;
