@@ -20,7 +20,7 @@ from slotzero.workloads.targets import target_of
 
 MINT = "6LvwUCsAA1Wo62X4DFxSh3Vf7jvWns1YUcP5ta47y4bV"
 OTHER_MINT = "Nq5bgkbeZ592Ka2bV6Rw7DwoQW7C9cc12dVSPHmGqoy"
-TOKEN = "the-token-of-this-test"
+TOKEN = "the-token-of-this-test"  # noqa: S105 of a test
 MS = 1_000_000
 START = 5_000 * MS
 ANCHOR = Anchor(mono=START, wall=1_790_000_000_000_000_000)

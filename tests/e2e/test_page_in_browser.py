@@ -53,7 +53,9 @@ async def measure(folder: Path) -> None:
     async def target() -> None:
         await asyncio.sleep(0.002)
 
-    outcome = await LoadTestService().run(target, LoadTestConfig(scenario="STEADY", target_ops=100, duration=2, window_s=0.5))
+    outcome = await LoadTestService().run(
+        target, LoadTestConfig(scenario="STEADY", target_ops=100, duration=2, window_s=0.5)
+    )
     write_result_file(folder / "steady.json", load_document([outcome], passport()))
 
 
@@ -151,7 +153,8 @@ HAS_DATA = {
 
 # Contrast does not depend on the width, nor the rest of axe's rules on the colours: each is asked where it can differ.
 @pytest.mark.parametrize(
-    ("scheme", "width", "rules"), [("light", 1280, CONTRAST), ("dark", 1280, None), ("dark", 390, RULES), ("light", 390, None)]
+    ("scheme", "width", "rules"),
+    [("light", 1280, CONTRAST), ("dark", 1280, None), ("dark", 390, RULES), ("light", 390, None)],
 )
 def test_every_view_shows_data_and_complains_of_nothing(
     browser: Browser, server: PageServer, scheme: str, width: int, rules: object
@@ -237,7 +240,8 @@ def test_wrong_token_is_told_and_the_right_one_sells_everything(
     context.close()
 
 
-def test_page_survives_a_restart_of_its_server(browser: Browser, server: PageServer, state: Path) -> None:
+@pytest.mark.usefixtures("server")  # so that there is a bot which has something to tell
+def test_page_survives_a_restart_of_its_server(browser: Browser, state: Path) -> None:
     first = PageServer(state)
     context = browser.new_context()
     page = context.new_page()

@@ -27,10 +27,13 @@ def ended(mint: str = MINT) -> PositionEnded:
 @pytest.fixture
 async def feed(tmp_path: Path) -> AsyncIterator[LiveFeed]:
     made = LiveFeed(
-        SystemClock(), cluster="localnet", slot_ms=200, metrics=lambda openmetrics: b"# EOF\n" if openmetrics else b"x 1\n"
+        SystemClock(),
+        cluster="localnet",
+        slot_ms=200,
+        metrics=lambda openmetrics: b"# EOF\n" if openmetrics else b"x 1\n",
     )
     async with made.serve(tmp_path):
-        running = asyncio.get_running_loop().create_task(made.run(lambda: None))  # noqa: RUF006 ended below
+        running = asyncio.get_running_loop().create_task(made.run(lambda: None))
         yield made
         running.cancel()
         with contextlib.suppress(asyncio.CancelledError):
@@ -108,14 +111,16 @@ async def test_slowest_snipes_outlive_the_newest(feed: LiveFeed, tmp_path: Path)
     writer.close()
 
 
-async def test_scrape_is_answered_in_both_formats(feed: LiveFeed, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("feed")
+async def test_scrape_is_answered_in_both_formats(tmp_path: Path) -> None:
     for what, text in (("metrics", "x 1\n"), ("openmetrics", "# EOF\n")):
         reader, writer = await connected(tmp_path, what)
         assert msgspec.json.decode(await reader.readline(), type=MetricsText).text == text
         writer.close()
 
 
-async def test_strange_requests_end_the_connection_and_nothing_else(feed: LiveFeed, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("feed")
+async def test_strange_requests_end_the_connection_and_nothing_else(tmp_path: Path) -> None:
     for line in (b"hello\n", b"\n", b'{"what":"secrets"}\n', b"\xff\n", b"x" * 100_000 + b"\n"):
         reader, writer = await asyncio.open_unix_connection(feed_path(tmp_path, os.getpid()))
         with contextlib.suppress(ConnectionError):

@@ -1,4 +1,5 @@
 import json
+from itertools import pairwise
 
 import msgspec
 from google.protobuf.json_format import Parse
@@ -13,7 +14,7 @@ from web_lab import ANCHOR, MINT, MS, bought, bought_trace, closed, closed_trace
 
 def test_stages_cover_the_line_without_gaps() -> None:
     stages = [stage for stage in closed_trace().stages() if stage.kind != "beside"]
-    assert all(before.mono_end == after.mono_start for before, after in zip(stages, stages[1:], strict=False))
+    assert all(before.mono_end == after.mono_start for before, after in pairwise(stages))
     assert [stage.name for stage in stages] == [
         *("delivery", "decode", "filters", "plan", "sign", "gate", "send", "landing"),
         *("hold", "exit plan", "exit send", "exit landing"),
