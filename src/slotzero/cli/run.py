@@ -44,8 +44,9 @@ def run(
         bool, typer.Option("--yes-i-mean-it", help="Live: trade real money without asking, for services.")
     ] = False,
     serve: Annotated[
-        int | None, typer.Option(min=0, max=65_535, metavar="PORT", help="Serve API, page and /metrics on loopback.")
-    ] = None,
+        bool, typer.Option("--serve", help="Serve page, API and /metrics, as `slotzero serve` does.")
+    ] = False,
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="Of --serve, on loopback; 0 = any free one.")] = 9464,
     log_file: Annotated[Path | None, typer.Option(help="Append the log to this file, as JSON lines.")] = None,
     trace_file: Annotated[
         Path | None, typer.Option(help="Append each snipe to this file, as a line of OTLP/JSON.")
@@ -76,7 +77,7 @@ def run(
         password_file=password_file,
         password_from_environment=password_from_env,
         is_confirmed=yes_i_mean_it,
-        tell=TellRequest(log_file=log_file, trace_file=trace_file, otlp=otlp, serve_port=serve),
+        tell=TellRequest(log_file=log_file, trace_file=trace_file, otlp=otlp, serve_port=port if serve else None),
     )
     interrupted = run_session(request, stdout=sys.stdout)
     if interrupted:
