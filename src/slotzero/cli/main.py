@@ -10,6 +10,7 @@ from slotzero.cli.bench import bench
 from slotzero.cli.check import check
 from slotzero.cli.config import config_app
 from slotzero.cli.dashboards import dashboards_app
+from slotzero.cli.doctor import doctor
 from slotzero.cli.load import load
 from slotzero.cli.localnet import localnet
 from slotzero.cli.positions import close, panic, positions
@@ -40,6 +41,7 @@ app.command()(check)
 app.command()(positions)
 app.command()(close)
 app.command()(panic)
+app.command()(doctor)
 app.command()(load)
 app.command()(bench)
 app.add_typer(config_app, name="config")
