@@ -52,8 +52,9 @@ EARLY_CONFIDENCE: Final = 0.99
 _POWER: Final = 0.8
 _MOST_LAUNCHES: Final = 200
 _ROBUST_FROM: Final = 12
-"""In a simulation with one launch in five spoilt, +10 % at p95 was found in 95 of 100 comparisons of 24 launches, by a t
-interval in 76, with 3 false alarms either way; at 6 launches the t interval finds more (381 of 400 at +5 %, not 329)."""
+"""In a simulation with one launch in five spoilt, +10 % at p95 was found in 95 of 100 comparisons of 24 launches, by a
+t interval in 76, with 3 false alarms either way. At 6 launches the t interval finds more: 381 of 400 at +5 %, not 329.
+"""
 
 
 class Rule(Struct, frozen=True, kw_only=True):
