@@ -11,7 +11,9 @@ from slotzero.cli.check import check
 from slotzero.cli.compare import compare
 from slotzero.cli.config import config_app
 from slotzero.cli.history import history_app
+from slotzero.cli.load import load
 from slotzero.cli.localnet import localnet
+from slotzero.cli.positions import close, panic, positions
 from slotzero.cli.replay import replay
 from slotzero.cli.run import run
 from slotzero.cli.wallet import wallet_app
@@ -37,6 +39,10 @@ app.command()(localnet)
 app.command()(replay)
 app.command()(check)
 app.command()(compare)
+app.command()(positions)
+app.command()(close)
+app.command()(panic)
+app.command()(load)
 app.command()(bench)
 app.add_typer(config_app, name="config")
 app.add_typer(history_app, name="history")

@@ -34,7 +34,7 @@ __all__ = ["BenchObserver", "BenchPlan", "components_named", "is_good", "run_ben
 NETWORK: Final = "none"
 """The only network profile of the embedded chain: nothing lies between a client and it."""
 _LIBRARIES: Final = ("solders", "uvloop", "picows", "aiohttp", "PyNaCl")
-_SIDE_BY_SIDE: Final = 3
+_SIDE_BY_SIDE: Final = 4
 
 
 class BenchPlan(Struct, frozen=True, kw_only=True):

@@ -11,7 +11,7 @@ from base64 import b64encode
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from random import Random
-from typing import Final, Self
+from typing import Final, Self, TypeAlias
 from urllib.parse import urlsplit
 
 import msgspec
@@ -54,7 +54,7 @@ from slotzero.venues.pumpfun import (
 from slotzero.venues.records import NewPool, Reserves
 from slotzero.venues.registry import PUMPFUN
 
-__all__ = ["DEFAULT_SEED", "DEFAULT_SLOTS", "Coin", "Stage", "Wire", "World", "open_stage", "open_world"]
+__all__ = ["DEFAULT_SEED", "DEFAULT_SLOTS", "Coin", "Detected", "Stage", "Wire", "World", "open_stage", "open_world"]
 
 DEFAULT_SLOTS: Final = str(DEFAULT_SLOT_MS)
 DEFAULT_SEED: Final = "7"
@@ -64,6 +64,10 @@ _WIRE_TIMEOUT_S: Final = 5
 _UNIT_LIMIT: Final = 300_000
 _NOTHING: Final = Lamports(0)
 _ANY_COST: Final = Lamports(1_000 * LAMPORTS_PER_SOL)
+
+
+Detected: TypeAlias = tuple[NewPool, MonoNs]
+"""A pool, and when it was handed on."""
 
 
 class Coin(Struct, frozen=True, kw_only=True):
@@ -267,7 +271,7 @@ class Stage:
         self.pubsub = PubSub(world.endpoints.ws, clock=world.clock)
         self.blockhashes = BlockhashCache(world.rpc, clock=world.clock)
         self.detector = Detector([PUMPFUN])
-        self._awaited: dict[Pubkey, asyncio.Future[tuple[NewPool, MonoNs]]] = {}
+        self._awaited: dict[Pubkey, asyncio.Future[Detected]] = {}
 
     async def start(self) -> None:
         """Connect and listen to the venue's creations."""
@@ -288,7 +292,7 @@ class Stage:
                 if waiting is not None and not waiting.done():
                     waiting.set_result((pool, at))
 
-    def expect(self, mint: Pubkey) -> asyncio.Future[tuple[NewPool, MonoNs]]:
+    def expect(self, mint: Pubkey) -> asyncio.Future[Detected]:
         """Return what will hold the pool of a mint, and when it was handed on."""
         self._awaited[mint] = asyncio.get_running_loop().create_future()
         return self._awaited[mint]
