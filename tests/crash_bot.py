@@ -84,10 +84,10 @@ def install(wire: Wire) -> None:
         return await send(rpc, raw, **options)
 
     @functools.wraps(settle)
-    async def settling(accountant: Any, intent: Any, outcome: Any, market: Any) -> Any:
+    async def settling(accountant: Any, intent: Any, outcome: Any, market: Any, **options: Any) -> Any:
         if isinstance(outcome, Confirmed):
             wire.reach("landed" if intent.side == "buy" else "exit_landed")
-        return await settle(accountant, intent, outcome, market)
+        return await settle(accountant, intent, outcome, market, **options)
 
     patches = ((Journal, "claim", claiming), (Journal, "append", appending))
     for owner, name, wired in (*patches, (Rpc, "send_transaction", sending), (Accountant, "settle", settling)):

@@ -18,7 +18,7 @@ from slotzero.perf.stats import Percentiles, percentiles
 from slotzero.trace import Component
 from slotzero.trading.journal import PositionRecord
 from slotzero.units import DurationNs
-from slotzero.workloads.localnet_run import LocalnetRun
+from slotzero.workloads.bot_run import BotRun
 
 __all__ = ["SCHEMA", "latencies", "run_document"]
 
@@ -43,7 +43,7 @@ def latencies(report: EngineReport) -> dict[Component, tuple[Percentiles, Percen
     return result
 
 
-def run_document(run: LocalnetRun) -> dict[str, object]:
+def run_document(run: BotRun) -> dict[str, object]:
     """Return the document of a finished run, ready to be encoded as JSON. *Pure.*"""
     report = run.report
     figures = latencies(report)
@@ -140,7 +140,7 @@ def run_document(run: LocalnetRun) -> dict[str, object]:
     }
 
 
-def _environment(run: LocalnetRun) -> dict[str, object]:
+def _environment(run: BotRun) -> dict[str, object]:
     libraries = {}
     for name in _LIBRARIES:
         try:
@@ -152,7 +152,7 @@ def _environment(run: LocalnetRun) -> dict[str, object]:
         "python": sys.version.split()[0],
         "platform": platform.platform(),
         "libraries": libraries,
-        "cluster": "localnet",
+        "cluster": run.cluster,
         "genesis": run.genesis,
         "slot_ms": run.slot_ms,
         "seed": run.seed,

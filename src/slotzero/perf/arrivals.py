@@ -83,17 +83,23 @@ class Closed(Struct, frozen=True, kw_only=True, tag="closed"):
         users: How many at once, at least 1.
         pacing_s: The least time from one start of a user to its next; 0 for none. A user that falls behind does not
             catch up, as no person would.
+        jitter_s: Each start waits a random part of this, outside of every clock. Users whose operations end at one
+            instant (a slot's end) would otherwise begin the next ones in one burst, and the run would measure that.
+        seed: What the jitter follows from.
     """
 
     users: int
     pacing_s: float = 0.0
+    jitter_s: float = 0.0
+    seed: int = 0
 
     def __post_init__(self) -> None:
         """Refuse what is no plan."""
         if type(self.users) is not int or self.users < 1:
             raise ValueError(f"a closed plan has at least 1 user, got {self.users!r}")
-        if not math.isfinite(self.pacing_s) or self.pacing_s < 0:
-            raise ValueError(f"pacing_s is finite and not negative, got {self.pacing_s!r}")
+        for name, value in (("pacing_s", self.pacing_s), ("jitter_s", self.jitter_s)):
+            if not math.isfinite(value) or value < 0:
+                raise ValueError(f"{name} is finite and not negative, got {value!r}")
 
 
 class Constant(Struct, frozen=True, kw_only=True, tag="constant"):

@@ -472,6 +472,8 @@ def _loop_of(
             starts_ns=user_starts(plan.users, config.ramp_up, shard=shard, shards=shards),
             pacing_ns=round(plan.pacing_s * _NS_PER_S),
             gap_ns=round(_NS_PER_S * shards / rate) if rate else 0,
+            jitter_ns=round(plan.jitter_s * _NS_PER_S),
+            seed=plan.seed * shards + shard,
         )
     return _dispatcher(fn, config, plan, tape, ends, shard, shards)
 

@@ -14,6 +14,7 @@ import inspect
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from itertools import count
+from random import Random
 from types import AsyncGeneratorType, GeneratorType
 from typing import Final, TypeAlias
 
@@ -139,6 +140,7 @@ class Users:
         starts_ns: When each user begins, after the run's start.
         pacing_ns: The least time between two starts of one user.
         gap_ns: The least time between two starts of any users (the rate limit).
+        jitter_ns: Each start waits a random part of this; `seed` is what it follows from.
     """
 
     def __init__(
@@ -150,10 +152,14 @@ class Users:
         starts_ns: list[int],
         pacing_ns: int = 0,
         gap_ns: int = 0,
+        jitter_ns: int = 0,
+        seed: int = 0,
     ) -> None:
         self._fn = fn
         self._tape = tape
         self._ends = ends
+        self._jitter_ns = jitter_ns
+        self._draw = Random(seed)  # noqa: S311 a run is repeatable, not secret
         self._starts_ns = starts_ns
         self._pacing_ns = pacing_ns
         self._gap_ns = gap_ns
@@ -215,8 +221,8 @@ class Users:
             await self._clock.sleep_until(begins)
         fn, now, started, ends = self._fn, mono_ns, self._started, self._ends
         keep, plain, limit = self._tape.service.append, self._ends.plain, self._ends.timeout_ns
-        is_spaced = self._pacing_ns > 0 or self._gap_ns > 0
-        if self._gap_ns:
+        is_spaced = self._pacing_ns > 0 or self._gap_ns > 0 or self._jitter_ns > 0
+        if self._gap_ns or self._jitter_ns:
             await self._next_turn(0)
         if self.first_start is None:
             self.first_start, self.first_planned = now(), begins
@@ -251,6 +257,8 @@ class Users:
     async def _next_turn(self, start: int) -> None:
         now = mono_ns()
         turn = max(now, later(start, self._pacing_ns)) if start else now
+        if self._jitter_ns:
+            turn = later(turn, self._draw.randrange(self._jitter_ns))
         if self._gap_ns:  # no credit for time nobody used
             turn = max(turn, self._free_at)
             self._free_at = later(turn, self._gap_ns)

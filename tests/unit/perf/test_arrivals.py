@@ -155,6 +155,7 @@ def test_no_arrival_at_rate_zero() -> None:
         lambda: Replay(instants_ns=(-1, 4)),
         lambda: Closed(users=0),
         lambda: Closed(users=1, pacing_s=-1),
+        lambda: Closed(users=1, jitter_s=-1),
         lambda: list(instants(Constant(rate_per_s=1), 0)),
         lambda: list(instants(Constant(rate_per_s=1), 1, shard=2, shards=2)),
     ],

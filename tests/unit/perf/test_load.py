@@ -102,6 +102,19 @@ async def test_rate_limit_spaces_the_starts_of_all_users() -> None:
     assert result.total_ops == len(starts)
 
 
+async def test_jitter_is_outside_of_every_clock() -> None:
+    starts: list[int] = []
+
+    async def operation() -> None:
+        starts.append(mono_ns())
+
+    result = await measured(operation, config(arrivals=Closed(users=20, jitter_s=0.1, seed=3)))
+    assert starts[-1] - starts[0] > 20 * MS
+    assert 20 <= result.total_ops <= 200  # without a wait it would be thousands
+    assert result.latency_ms is not None
+    assert result.latency_ms.median < 10
+
+
 async def test_users_of_a_ramp_up_all_come() -> None:
     gate = Gate(0.2)
     result = await measured(gate, config(concurrency=4, ramp_up=0.1, window_s=0.02))
@@ -563,19 +576,32 @@ async def test_progress_tells_rate_p95_errors_and_in_flight() -> None:
     assert seen[0].duration_s == 0.15
 
 
-async def test_heap_is_thawed_again_unless_somebody_else_froze_it() -> None:
-    assert gc.get_freeze_count() == 0
+async def test_heap_is_frozen_for_the_run_and_thawed_again() -> None:
+    before = gc.get_freeze_count()
+    gc.unfreeze()  # another test's setting must not decide this one
     frozen: list[int] = []
 
     async def operation() -> None:
         frozen.append(gc.get_freeze_count())
         await asyncio.sleep(0.01)
 
-    await measured(operation, config(duration=0.05, freeze_gc=True))
-    assert frozen[0] > 1_000
-    assert gc.get_freeze_count() == 0
-    await measured(operation, config(duration=0.05, freeze_gc=False))
-    assert frozen[-1] == 0
+    try:
+        await measured(operation, config(duration=0.05, freeze_gc=True))
+        assert frozen[0] > 1_000
+        assert gc.get_freeze_count() == 0
+        await measured(operation, config(duration=0.05, freeze_gc=False))
+        assert frozen[-1] == 0
+    finally:
+        if before:
+            gc.freeze()
+
+
+async def test_heap_that_somebody_else_froze_stays_frozen() -> None:
+    gc.freeze()
+    before = gc.get_freeze_count()
+    await measured(quick, config(duration=0.05, freeze_gc=True))
+    assert gc.get_freeze_count() >= before
+    gc.unfreeze()
 
 
 async def test_result_survives_its_json() -> None:
