@@ -6,13 +6,13 @@ estimate is judged by are seconds apart, on a machine that others use.
 
 import pytest
 
-from planted_faults import FAULTS, judge
+from planted_faults import FAULTS, judge_apart
 from slotzero.perf.types import Severity
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-async def test_planted_fault_measured_is_named_first_with_what_its_removal_brings(fault: str) -> None:
-    rule, judged = await judge(fault)
+def test_planted_fault_measured_is_named_first_with_what_its_removal_brings(fault: str) -> None:
+    rule, judged = judge_apart(fault)
 
     assert judged.suggestions[0].rule == rule
     assert judged.suggestions[0].severity in {Severity.HIGH, Severity.CRITICAL}
