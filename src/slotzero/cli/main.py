@@ -11,6 +11,7 @@ from slotzero.cli.check import check
 from slotzero.cli.compare import compare
 from slotzero.cli.config import config_app
 from slotzero.cli.dashboards import dashboards_app
+from slotzero.cli.doctor import doctor
 from slotzero.cli.history import history_app
 from slotzero.cli.load import load
 from slotzero.cli.localnet import localnet
@@ -44,12 +45,14 @@ app.command()(compare)
 app.command()(positions)
 app.command()(close)
 app.command()(panic)
+app.command()(doctor)
 app.command()(load)
 app.command()(bench)
 app.command()(report)
 app.add_typer(config_app, name="config")
 app.add_typer(history_app, name="history")
 app.add_typer(dashboards_app, name="dashboards")
+app.add_typer(history_app, name="history")
 app.add_typer(wallet_app, name="wallet")
 
 

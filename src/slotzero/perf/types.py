@@ -138,12 +138,16 @@ class Target(Struct, frozen=True, kw_only=True):
         aim_p95_ms: What we are after, or None.
         success_percent: The success rate must be above this, or None.
         ops_per_s: The throughput must be at least this, or None.
+        peak_memory_mb: The measuring process must stay below this, or None; likewise its average CPU. Both are looked
+            at only where resources are collected.
     """
 
     p95_ms: LatencyMs
     aim_p95_ms: LatencyMs | None = None
     success_percent: SuccessRate | None = None
     ops_per_s: ThroughputOps | None = None
+    peak_memory_mb: MemoryMB | None = None
+    avg_cpu_percent: CpuPercent | None = None
 
 
 class BenchmarkOptions(Struct, frozen=True, kw_only=True):
