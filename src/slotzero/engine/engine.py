@@ -10,6 +10,7 @@ import contextlib
 import logging
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Sequence
+from itertools import islice
 from random import Random
 from typing import TYPE_CHECKING, Final
 
@@ -75,6 +76,7 @@ _SHELVES_AT_ONCE: Final = 8
 _WITHOUT_CONNECTION_MS: Final = 10_000
 _MS_PER_S: Final = 1_000
 _DRAIN_S: Final = 15
+_MOST_TRACES: Final = 64
 
 
 class _Parts(Struct, frozen=True, kw_only=True):
@@ -480,6 +482,7 @@ class Engine:
             values={intent: keeper.value_lamports for intent, keeper in sniper.keepers.items()},
             exits={intent: keeper.view() for intent, keeper in sniper.keepers.items()},
             spans=tuple(sniper.spans),
+            traces=tuple(trace for _, trace in islice(reversed(sniper.traces), _MOST_TRACES)),
             timings=context.timings.as_dict(),
             alerts=tuple(context.alerts),
             detector=self._detector.stats,
