@@ -13,8 +13,6 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
-import pytest
-
 from bot_process import COMMAND, attached_config, finish, journal_events, localnet, start_bot, wait_for_event
 
 ZERO = {"double_buys": 0, "lost_intents": 0, "unknown_open": 0, "unexplained_lamports": 0}
