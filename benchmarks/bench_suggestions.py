@@ -3,25 +3,24 @@
 Run with the test helpers on the path: PYTHONPATH=tests python benchmarks/bench_suggestions.py
 """
 
-import asyncio
 import statistics
 import sys
 
 from environment import print_environment
-from planted_faults import FAULTS, judge
+from planted_faults import FAULTS, judge_apart
 
 ROUNDS = 3
 WITHIN = 0.25
 
 
-async def main() -> int:
+def main() -> int:
     """Print everything. Returns 1 when a fault was not named first or was misjudged by more than a quarter."""
     print_environment("Suggestions judged by planted faults: the estimate against what removing the fault brought")
     bad = 0
     for fault in FAULTS:
         errors = []
         for _ in range(ROUNDS):
-            rule, judged = await judge(fault)
+            rule, judged = judge_apart(fault)
             first = judged.suggestions[0]
             unit = "MB/h" if first.impact_mb_per_h is not None else "ms p95"
             is_good = first.rule == rule and judged.error <= WITHIN
@@ -37,4 +36,4 @@ async def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(asyncio.run(main()))
+    sys.exit(main())

@@ -1,9 +1,14 @@
 """Five faults planted in real callables, each with the same callable without it: what suggestions are judged by.
 
+Each costs tens of milliseconds, so that what else the machine does is small beside it.
+
 Servers are real ones on loopback, in a thread with a loop of its own, so that what they do is not on the measured loop.
 """
 
 import asyncio
+import os
+import subprocess
+import sys
 import threading
 import time
 from collections import OrderedDict
@@ -12,6 +17,7 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 import aiohttp
+import msgspec
 from aiohttp import web
 from msgspec import Struct
 
@@ -22,7 +28,7 @@ from slotzero.perf.stats import nearest_rank
 from slotzero.perf.suggest import suggest
 from slotzero.perf.types import BenchmarkOptions, BenchmarkResult, Suggestion
 
-__all__ = ["FAULTS", "Judged", "judge"]
+__all__ = ["FAULTS", "Judged", "hand_over", "judge", "judge_apart"]
 
 Measured = Callable[[], Awaitable[None]]
 _S_PER_H: Final = 3_600
@@ -76,9 +82,9 @@ async def _blocking_call() -> AsyncIterator[Case]:
     async def others(*, blocks: bool) -> None:
         while True:
             if blocks:
-                time.sleep(0.03)  # noqa: ASYNC251 the fault
+                time.sleep(0.05)  # noqa: ASYNC251 the fault
             else:
-                await asyncio.to_thread(time.sleep, 0.03)
+                await asyncio.to_thread(time.sleep, 0.05)
             await asyncio.sleep(0.02)
 
     running: dict[bool, asyncio.Task[None]] = {}
@@ -128,7 +134,7 @@ class _Cache:
 @asynccontextmanager
 async def _cold_cache() -> AsyncIterator[Case]:
     tape = StageTape()
-    async with _server(each_ms=24) as base, _server(each_ms=2) as other, aiohttp.ClientSession() as session:
+    async with _server(each_ms=45) as base, _server(each_ms=2) as other, aiohttp.ClientSession() as session:
 
         async def ask(key: str) -> bytes:
             with tape.call("getAccountInfo", endpoint="node"):
@@ -169,13 +175,13 @@ async def _n_plus_one() -> AsyncIterator[Case]:
             with tape.sample(), tape.call("getMultipleAccounts", endpoint="node"):
                 await _post(session, base, keys)
 
-        yield Case(rule="repeated-calls", broken=broken, fixed=fixed, tape=tape, samples=60)
+        yield Case(rule="repeated-calls", broken=broken, fixed=fixed, tape=tape, samples=80)
 
 
 @asynccontextmanager
 async def _slow_endpoint() -> AsyncIterator[Case]:
     tape = StageTape()
-    async with _server(each_ms=3) as quick, _server(each_ms=25) as slow, aiohttp.ClientSession() as session:
+    async with _server(each_ms=3) as quick, _server(each_ms=60) as slow, aiohttp.ClientSession() as session:
         turn = 0
 
         async def ask(url: str, name: str) -> None:
@@ -229,6 +235,25 @@ async def judge(fault: str) -> tuple[str, Judged]:
         estimated=first.p95_ms - first.impact_p95_ms,
         measured=before.p95_ms - after.p95_ms,
     )
+
+
+def judge_apart(fault: str) -> tuple[str, Judged]:
+    """Return what `judge` does, of a process of its own: what others have allocated and freed there hides a leak."""
+    program = f"import asyncio, planted_faults as here; here.hand_over(asyncio.run(here.judge({fault!r})))"
+    ended = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        check=False,
+        timeout=90,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+    )
+    assert ended.returncode == 0, ended.stderr.decode()
+    return msgspec.json.decode(ended.stdout, type=tuple[str, Judged])
+
+
+def hand_over(found: tuple[str, Judged]) -> None:
+    """Write a judgement for the process that asked for it."""
+    sys.stdout.buffer.write(msgspec.json.encode(found))
 
 
 class _Runs:

@@ -8,21 +8,29 @@ from msgspec.structs import replace
 
 from evidence_lab import result
 from slotzero.perf.benchmark import BenchmarkService
+from slotzero.perf.compare.document import CompareDocument, Version
 from slotzero.perf.environment import NoiseCertificate, passport
+from slotzero.perf.load import LoadTestService
+from slotzero.perf.load_document import load_document
+from slotzero.perf.load_types import LoadFailure, LoadTestConfig, NotAsync
 from slotzero.perf.result_file import ResultDocument, benchmark_document, write_result_file
+from slotzero.perf.thresholds import parse_threshold
 from slotzero.perf.types import (
     BenchmarkFailure,
     BenchmarkOptions,
     BenchmarkResult,
+    Comparison,
+    Interval,
     NoSuccess,
     Severity,
     StageStats,
     Suggestion,
     Target,
+    Verdict,
     as_latency_ms,
 )
 
-__all__ = ["HOSTILE", "full_document", "measured_document", "write"]
+__all__ = ["HOSTILE", "full_document", "judged_document", "load_run", "measured_document", "write"]
 
 HOSTILE = '<script>alert("x")</script>&amp;\x00'
 
@@ -127,3 +135,60 @@ def write(folder: Path, name: str, document: ResultDocument) -> Path:
     path = folder / f"{name}.json"
     write_result_file(path, document)
     return path
+
+
+async def load_run() -> ResultDocument:
+    """Put load on something small for real: some of it fails, and one threshold is missed."""
+    calls = 0
+
+    async def fn() -> None:
+        nonlocal calls
+        calls += 1
+        await asyncio.sleep(0.002)
+        if calls % 10 == 0:
+            raise ConnectionResetError(HOSTILE)
+
+    config = LoadTestConfig(
+        scenario="SMALL",
+        target_ops=100,
+        duration=1.2,
+        window_s=0.2,
+        thresholds=(parse_threshold("error_percent<=1"), parse_threshold("p95_ms<=10000")),
+    )
+    outcome = await LoadTestService().run(fn, config)
+    failed = LoadFailure(scenario="NONE", error=NotAsync(returned="int"))
+    return load_document([outcome, failed], passport(), title="load on something small")
+
+
+def judged_document() -> CompareDocument:
+    """Return what a paired comparison says, with every verdict."""
+    lines = tuple(
+        Comparison(
+            name=f"COMPONENT_{place}",
+            component=None,
+            metric="p95",
+            verdict=verdict,
+            effect_percent=10.0 * place - 15,
+            interval=Interval(10.0 * place - 18, 10.0 * place - 12),
+            floor_percent=2.0,
+            p_value=0.01,
+            launches=6,
+            launches_needed=9 if verdict is Verdict.INCONCLUSIVE else None,
+            detectable_percent=4.0,
+            confirmed=True if verdict is Verdict.REGRESSED else None,
+        )
+        for place, verdict in enumerate(Verdict)
+    )
+    return CompareDocument(
+        kind="paired",
+        base=Version(name="HEAD~1", commit="1" * 40, environment="its own"),
+        new=Version(name="HEAD", commit="2" * 40, environment="its own"),
+        verdict=Verdict.REGRESSED,
+        suite_effect_percent=3.2,
+        comparisons=lines,
+        missing={"METADATA": f"not in BASE: {HOSTILE}"},
+        launches=6,
+        base_ns={"COMPONENT_0": {"p95": 1e6}},
+        new_ns={"COMPONENT_0": {"p95": 2e6}},
+        notes=("a note",),
+    )

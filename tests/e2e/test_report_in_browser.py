@@ -5,6 +5,7 @@ import os
 import shutil
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from typing import Literal
@@ -14,8 +15,9 @@ from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-unt
 from playwright.sync_api import Browser, Page, Request, sync_playwright
 from typer.testing import CliRunner
 
-from report_lab import full_document, measured_document, write
+from report_lab import full_document, judged_document, load_run, measured_document, write
 from slotzero.cli.main import app
+from slotzero.perf.compare.document import encode
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run", "--disable-sync"]
@@ -41,14 +43,14 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A folder with a report of each kind, served on loopback."""
     folder = tmp_path_factory.mktemp("report")
     # In a thread: the browser's own loop runs in this one.
-    documents: dict[str, object] = {}
-    thread = threading.Thread(target=lambda: documents.update(real=asyncio.run(measured_document())))
-    thread.start()
-    thread.join()
-    real = write(folder, "real", documents["real"])  # type: ignore[arg-type]  # it is a document
+    with ThreadPoolExecutor(1) as thread:
+        real = write(folder, "real", thread.submit(asyncio.run, measured_document()).result())
+        load = write(folder, "load-run", thread.submit(asyncio.run, load_run()).result())
+    judged = folder / "judged.json"
+    judged.write_bytes(encode(judged_document()))
     before = write(folder, "before", full_document())
     after = write(folder, "after", full_document(2, slower=1.3))
-    for name, results in (("one", [real]), ("full", [before]), ("two", [before, after])):
+    for name, results in (("one", [real]), ("full", [before]), ("two", [before, after]), ("load", [load, judged])):
         ended = CliRunner().invoke(app, ["report", *map(str, results), "--out", str(folder / f"{name}.html")])
         assert ended.exit_code == 0, ended.output
     handler = partial(_Quiet, directory=str(folder))
@@ -88,6 +90,8 @@ class _Seen:
         ("full", 360, "dark"),
         ("two", 1280, "dark"),
         ("two", 360, "light"),
+        ("load", 1280, "light"),
+        ("load", 360, "dark"),
     ],
 )
 def test_report_opened_is_clean(

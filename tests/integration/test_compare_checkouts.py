@@ -130,8 +130,8 @@ def test_environment_that_cannot_be_made_is_one_sentence(
     (repository / "requirements").mkdir()
     (repository / "requirements" / "run.lock").write_text(f"toydep==7.0 --hash=sha256:{'0' * 64}\n")
     commit(repository, "unheard of")
+    (tmp_path / "cache").write_text("no folder")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    with pytest.raises(UsageError, match=r"failed: ERROR: No matching distribution"), checked_out("HEAD", repository):
+    with pytest.raises(UsageError, match=r"-m venv .* failed: .*Not a directory"), checked_out("HEAD", repository):
         pass
     assert git(repository, "worktree", "list").count("\n") == 0

@@ -11,6 +11,7 @@ from slotzero.cli.check import check
 from slotzero.cli.compare import compare
 from slotzero.cli.config import config_app
 from slotzero.cli.dashboards import dashboards_app
+from slotzero.cli.doctor import doctor
 from slotzero.cli.history import history_app
 from slotzero.cli.load import load
 from slotzero.cli.localnet import localnet
@@ -42,10 +43,11 @@ app.command()(run)
 app.command()(localnet)
 app.command()(replay)
 app.command()(check)
+app.command()(compare)
 app.command()(positions)
 app.command()(close)
 app.command()(panic)
-app.command()(compare)
+app.command()(doctor)
 app.command()(load)
 app.command()(bench)
 app.command()(report)

@@ -36,7 +36,8 @@ class EngineReport(Struct, frozen=True, kw_only=True):
         rejected: Pools not bought, by reason.
         failed: Buys that were sent and did not land, by reason.
         in_flight: Snipes between `NewPool` and their end.
-        values: What each open position would bring now; None = not known. `exits`: how its exit machine stands.
+        values: What each open position would bring now; None = not known. `exits`: how its exit machine
+            stands, where that was asked for.
         spans: What the stages of the newest snipes took; `traces` are the stamps of the last 64, newest first.
         timings: How long components took that no snipe's stamps measure.
         alerts: The newest signals of the rug watch.

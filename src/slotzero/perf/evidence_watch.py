@@ -41,6 +41,8 @@ _MOST_BLOCKS: Final = 10_000
 _MOST_PAUSES: Final = 100_000
 _MOST_POINTS: Final = 4_096
 _NS_PER_S: Final = 1e9
+_WAITING: Final = ("selectors.py", "asyncio/runners.py")
+"""Where a loop is that waits: asyncio's in the selector, uvloop's in C under its runner."""
 
 
 class EvidenceWatch:
@@ -171,10 +173,11 @@ class EvidenceWatch:
             return
         if self._answered.wait(ms(_BLOCKED_MS) / _NS_PER_S) or self._ended.is_set():
             return
-        where, in_sample = self._running()
+        running = self._running()
         self._answered.wait()
-        if self._ended.is_set() or len(self._blocks) >= _MOST_BLOCKS:
+        if self._ended.is_set() or running is None or len(self._blocks) >= _MOST_BLOCKS:
             return
+        where, in_sample = running
         # The loop stopped at some instant between its last answer and our question: the middle is off by a millisecond.
         start = earlier(asked, elapsed_ns(alive, asked) // 2)
         took = elapsed_ns(start, self._answer_at)
@@ -184,12 +187,17 @@ class EvidenceWatch:
         self._answer_at = mono_ns()
         self._answered.set()
 
-    def _running(self) -> tuple[str, bool]:
-        """Return the innermost function of the watched thread, and whether the measured callable is on its stack."""
+    def _running(self) -> tuple[str, bool] | None:
+        """Return the innermost function of the watched thread, and whether the measured callable is on its stack.
+
+        None when the loop itself waits for events: then it was the machine that did not let it run.
+        """
         frame = sys._current_frames().get(self._watched_thread)  # noqa: SLF001 there is no public way to it
         if frame is None:
-            return "unknown", False
+            return None
         code = frame.f_code
+        if code.co_filename.endswith(_WAITING):
+            return None
         where = f"{code.co_qualname} ({PurePath(code.co_filename).name}:{frame.f_lineno})"
         at: FrameType | None = frame
         while at is not None:

@@ -2,10 +2,12 @@
 
 Model: an observation is the logarithm of how much longer the new version's block took than the base's beside it, at one
 percentile. Their shift is estimated by Hodges and Lehmann's median of Walsh averages, with the interval that inverts
-Wilcoxon's signed-rank test; the replicate above it is the launch, whose median ratios give a t interval. A verdict asks
-three things of a slowdown: that the block interval lies wholly beyond a *floor* (what is smaller is nobody's business,
-and below it the ratio of two copies of the same program wanders), that the launches' interval agrees in sign, and that
-the test survives the correction for the family it belongs to (`family`).
+Wilcoxon's signed-rank test. The replicate above it is the launch, whose median ratios give an interval of their own: a
+t interval below 12 launches, the signed-rank interval from 12 on, which a launch spoilt by a neighbour does not widen
+(at 6 launches it would ask all six to agree). A verdict asks three things of a slowdown: that the block interval lies
+wholly beyond a *floor* (what is smaller is nobody's business, and below it the ratio of two copies of the same program
+wanders), that the launches' interval agrees in sign, and that the test survives the correction for the family it
+belongs to (`family`).
 
     REGRESSED     slower beyond the floor, launches agree, survives the family
     SUSPECT       slower beyond the floor by its blocks alone
@@ -49,6 +51,10 @@ EARLY_CONFIDENCE: Final = 0.99
 """Of the looks before the last."""
 _POWER: Final = 0.8
 _MOST_LAUNCHES: Final = 200
+_ROBUST_FROM: Final = 12
+"""In a simulation with one launch in five spoilt, +10 % at p95 was found in 95 of 100 comparisons of 24 launches, by a
+t interval in 76, with 3 false alarms either way. At 6 launches the t interval finds more: 381 of 400 at +5 %, not 329.
+"""
 
 
 class Rule(Struct, frozen=True, kw_only=True):
@@ -89,7 +95,7 @@ class Evidence(Struct, frozen=True, kw_only=True):
 
     Attributes:
         low, high: Of the interval of `effect` over blocks; None with fewer than 6 blocks.
-        launch_low, launch_high: Of the t interval of the launches' medians; None with fewer than 2 launches.
+        launch_low, launch_high: Of the interval of the launches' medians; None with fewer than 2 launches.
         p_value: Of a shift beyond plus or minus the floor, two-sided; not corrected for any family.
         launches: How many it rests on.
         detectable: The smallest slowdown that would have been found with 80 % chance.
@@ -136,14 +142,14 @@ def weigh(ratios: Ratios, rule: Rule, confidence: float = CONFIDENCE) -> Evidenc
     )
     if found.low is None or found.high is None or len(middles) == 1:
         return evidence
-    spread = stdev(middles) / math.sqrt(len(middles))
-    middle, reach = fmean(middles), spread * _reach(len(middles))
+    launch_low, launch_high = _launches_interval(middles)
+    halves = (found.high - found.low) / 2, (launch_high - launch_low) / 2
     return msgspec.structs.replace(
         evidence,
-        launch_low=middle - reach,
-        launch_high=middle + reach,
-        detectable=_detectable((found.high - found.low) / 2, spread, len(middles), rule, confidence),
-        launches_needed=_needed(evidence, spread, rule),
+        launch_low=launch_low,
+        launch_high=launch_high,
+        detectable=_detectable(*halves, rule, confidence),
+        launches_needed=_needed(evidence, *halves, rule),
     )
 
 
@@ -175,30 +181,41 @@ def verdict(evidence: Evidence, rule: Rule, adjusted: float) -> Verdict:
     return Verdict.INCONCLUSIVE
 
 
-def _reach(launches: int) -> float:
-    """Return how many standard errors the launches' interval reaches to either side.
+def _launches_interval(middles: Sequence[float]) -> tuple[float, float]:
+    """Return the interval of the launches' medians, of which there are two at least.
 
-    Always 95 %: at 3 launches 99 % would be ten standard errors, and this interval only has to agree.
+    Always 95 %, at every look: at 3 launches 99 % would be ten standard errors, and this interval only has to agree.
     """
-    return t_quantile((1 + CONFIDENCE) / 2, launches - 1)
+    if len(middles) >= _ROBUST_FROM:
+        found = signed_rank(middles)
+        assert found.low is not None
+        assert found.high is not None
+        return found.low, found.high
+    reach = t_quantile((1 + CONFIDENCE) / 2, len(middles) - 1) * stdev(middles) / math.sqrt(len(middles))
+    middle = fmean(middles)
+    return middle - reach, middle + reach
 
 
-def _detectable(half: float, spread: float, launches: int, rule: Rule, confidence: float) -> float:
+def _detectable(half: float, launch_half: float, rule: Rule, confidence: float) -> float:
     """Both hurdles must be taken with 80 % chance: the blocks' beyond the floor, and the launches' beyond 0."""
     normal = NormalDist()
-    blocks = rule.floor + half * (1 + normal.inv_cdf(_POWER) / normal.inv_cdf((1 + confidence) / 2))
-    return max(blocks, spread * (_reach(launches) + t_quantile(_POWER, launches - 1)))
+    power = normal.inv_cdf(_POWER)
+    blocks = rule.floor + half * (1 + power / normal.inv_cdf((1 + confidence) / 2))
+    return max(blocks, launch_half * (1 + power / normal.inv_cdf((1 + CONFIDENCE) / 2)))
 
 
-def _needed(evidence: Evidence, spread: float, rule: Rule) -> int | None:
+def _needed(evidence: Evidence, half: float, launch_half: float, rule: Rule) -> int | None:
     """Return how many launches decide it if estimate and scatter stay: intervals shrink with the root of launches."""
-    assert evidence.low is not None
-    assert evidence.high is not None
-    half, size = (evidence.high - evidence.low) / 2, abs(evidence.effect)
-    for launches in range(evidence.launches + 1, _MOST_LAUNCHES + 1):
-        shrunk = math.sqrt(evidence.launches / launches)
+    size, made = abs(evidence.effect), evidence.launches
+    for launches in range(made + 1, _MOST_LAUNCHES + 1):
+        shrunk = math.sqrt(made / launches)
         is_apart = size - half * shrunk > rule.floor
-        agrees = spread * shrunk * _reach(launches) < size
+        agrees = launch_half * shrunk * _t(launches) / _t(made) < size
         if (is_apart and agrees) or size + half * shrunk < rule.margin:
             return launches
     return None
+
+
+def _t(launches: int) -> float:
+    """Return how much wider than a normal one the interval of so many launches is, but for a constant."""
+    return t_quantile((1 + CONFIDENCE) / 2, min(launches, _ROBUST_FROM) - 1)

@@ -5,7 +5,8 @@ jump cannot bend. A leak is growth that goes on: all four quarters of the time, 
 allocators fill then), take part in it.
 
 Assumptions: calls come at an even rate. Weaknesses: RSS moves in pages and arenas, so growth under 2 MB is not judged;
-a cache that has not come to its bound yet looks like a leak until it has.
+a cache that has not come to its bound yet looks like a leak until it has; and where the allocator has
+free memory left from earlier work, a leak fills that first and is not seen until it is used up.
 """
 
 import itertools

@@ -42,10 +42,10 @@ def vertical(place: float, text: str, kind: str, *, title: str = "") -> str:
 
 
 def legend(names: Sequence[str]) -> str:
-    """Return the names of up to two lines."""
+    """Return the names of up to three lines, above the chart."""
     return "".join(
-        f'<path class="line s{place}" d="M{LEFT + 10} {TOP + 12 + 16 * place}h18"/>'
-        f'<text class="name" x="{LEFT + 34}" y="{TOP + 16 + 16 * place}">{plain(name[:24])}</text>'
+        f'<path class="line s{place}" d="M{LEFT + 118 * place} 6h18"/>'
+        f'<text class="name" x="{LEFT + 118 * place + 23}" y="10">{plain(name[:13])}</text>'
         for place, name in enumerate(names)
     )
 

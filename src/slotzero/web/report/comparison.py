@@ -1,107 +1,105 @@
-"""Two result files beside one another: what changed, and how little that may mean. Pure."""
+"""Two versions beside one another: of two stored results, or as `slotzero compare` has judged them. Pure."""
 
 from typing import Final
 
-from slotzero.perf.types import BenchmarkResult, Interval
+from slotzero.perf.compare.document import CompareDocument
+from slotzero.perf.compare.stored import by_title, compare_stored, fallen_success
+from slotzero.perf.types import BenchmarkResult
 from slotzero.web.report.charts import cumulative
 from slotzero.web.report.overview import results_of
 from slotzero.web.report.records import ReportPart, distribution_of
-from slotzero.web.report.text import DASH, attr, duration, percent, plain, signed_percent
+from slotzero.web.report.text import attr, duration, plain, signed_percent
+from slotzero.web.report.verdicts import verdict_table
 
-__all__ = ["comparison_section"]
+__all__ = ["comparison_section", "judged_section"]
 
 _NS: Final = 1e6
-_FIELDS: Final = (("p50", "median"), ("p95", "p95"), ("p99", "p99"))
+_LEGEND: Final = (
+    '<p class="small soft">+ is slower. The shaded band is the smallest change that counts, the line where the true '
+    "change lies with 95 % certainty. REGRESSED and IMPROVED: surely beyond the band. SUSPECT: beyond it, but not in "
+    "every launch. EQUIVALENT: surely within it. INCONCLUSIVE: measured too little to say.</p>"
+)
 
 
 def comparison_section(base: ReportPart, new: ReportPart) -> str:
-    """Return the comparison of what both have."""
-    before = {_key(result): result for result in results_of(base.document)}
-    pairs = [(before[_key(result)], result) for result in results_of(new.document) if _key(result) in before]
+    """Return the comparison of two stored results."""
+    before, after = results_of(base.document), results_of(new.document)
+    lines, left_out = compare_stored(before, after)
+    old = by_title(before)
+    pairs = [(name, old[name], now) for name, now in by_title(after).items() if name in old]
     if not pairs:
         return '<h2 id="compare">Comparison</h2><p class="notice">The two results have no benchmark in common.</p>'
-    rows = "".join(_row(old, now) for old, now in pairs)
-    charts = "".join(_figure(base.name, new.name, old, now) for old, now in pairs)
+    values = {
+        (name, metric): f"{_of(one, metric)} → {_of(now, metric)}"
+        for name, one, now in pairs
+        for metric in ("median", "p75", "p90", "p95")
+    }
+    missing = "".join(f"<li>{plain(one.name)}: {plain(one.reason)}</li>" for one in left_out)
+    listed = f'<ul class="notes small">{missing}</ul>' if missing else ""
+    fallen = "".join(f'<div class="notice bad">{plain(one)}.</div>' for one in fallen_success(before, after))
+    charts = "".join(_figure(name, base.name, new.name, one, now) for name, one, now in pairs)
     return (
-        f'<h2 id="compare">Comparison</h2><p>{plain(base.name)} is the base, {plain(new.name)} the new one; + is '
-        f"slower. {_caution(base, new)}"
-        '<p class="small soft">Changes are corrected by the reference work, a fixed piece of work timed beside '
-        "every benchmark, so most of a slower or busier machine is taken out. “Overlap” says that the intervals of p95 "
-        'overlap: then even the direction is open.</p><div class="scroll" role="group" tabindex="0" '
-        'aria-label="Comparison of both results"><table><thead><tr><th scope="col">Benchmark</th>'
-        '<th scope="col">p50</th><th scope="col">change</th><th scope="col">p95</th><th scope="col">change</th>'
-        '<th scope="col" class="wide">p99</th><th scope="col" class="wide">change</th>'
-        '<th scope="col">p95 intervals</th><th scope="col" class="wide">machine</th></tr></thead>'
-        f'<tbody>{rows}</tbody></table></div><div class="charts">{charts}</div>'
+        f'<h2 id="compare">Comparison</h2><p>{plain(base.name)} is the base, {plain(new.name)} the new one. These are '
+        "two stored results, measured at different times and compared as multiples of a fixed piece of work that was "
+        "timed beside each: a hint where to look. <code>slotzero compare REVISION REVISION</code> measures both in "
+        f"turns and sees far smaller changes.</p>{_caution(base, new)}{fallen}{_LEGEND}"
+        f"{verdict_table(lines, values) if lines else ''}"
+        f'{listed}<div class="charts">{charts}</div>'
     )
 
 
-def reference_factor(old: BenchmarkResult, new: BenchmarkResult) -> float | None:
-    """Return how much longer the reference work took beside `new`, or None where it is not known for both. *Pure.*"""
-    if old.noise is None or new.noise is None or old.noise.reference != new.noise.reference:
-        return None
-    before = old.noise.reference_before_us + old.noise.reference_after_us
-    after = new.noise.reference_before_us + new.noise.reference_after_us
-    return after / before if before > 0 and after > 0 else None
+def judged_section(place: int, found: CompareDocument) -> str:
+    """Return what `slotzero compare` has judged."""
+    values = {
+        (name, metric): f"{duration(value)} → {duration(found.new_ns[name][metric])}"
+        for name, metrics in found.base_ns.items()
+        for metric, value in metrics.items()
+        if metric in found.new_ns.get(name, {})
+    }
+    how = f"measured in turns, {found.launches} launches" if found.kind == "paired" else "two stored results"
+    suite = (
+        ""
+        if found.suite_effect_percent is None
+        else f" All medians together: {signed_percent(found.suite_effect_percent)}."
+    )
+    notes = [*found.notes, *(f"{name}: {why}" for name, why in found.missing.items())]
+    if found.stopped:
+        notes.append("it was stopped before everything was decided")
+    items = "".join(f"<li>{plain(note)}</li>" for note in notes)
+    listed = f'<ul class="notes small">{items}</ul>' if items else ""
+    return (
+        f'<h2 id="judged{place}">Comparison: {plain(found.base.name)} and {plain(found.new.name)}</h2>'
+        f"<p>{plain(found.new.name)} against {plain(found.base.name)}, {how}: <b>{found.verdict.value}</b>.{suite}</p>"
+        f"{_LEGEND}{verdict_table(found.comparisons, values)}{listed}"
+    )
 
 
-def _key(result: BenchmarkResult) -> tuple[str, str]:
-    return result.name, result.event_loop.split(" ")[0]
+def _of(result: BenchmarkResult, metric: str) -> str:
+    return duration(float(getattr(result.latency_ms, metric)) * _NS)
 
 
 def _caution(base: ReportPart, new: ReportPart) -> str:
-    text = (
-        "These are two stored results, measured at different times: a hint where to look, not a verdict. "
-        "<code>slotzero compare REVISION REVISION</code> measures both in turns and judges.</p>"
-    )
     one, other = base.document.environment, new.document.environment
-    if one.fingerprint != other.fingerprint:
-        differ = [
-            f"{name} ({plain(getattr(one, name))} against {plain(getattr(other, name))})"
-            for name in ("cpu", "cores_usable", "system", "python", "event_loop")
-            if getattr(one, name) != getattr(other, name)
-        ]
-        text += (
-            '<div class="notice bad"><strong>Not comparable:</strong> they were measured in different surroundings'
-            f"{': ' + ', '.join(differ) if differ else ''}.</div>"
-        )
-    return text
-
-
-def _row(old: BenchmarkResult, new: BenchmarkResult) -> str:
-    factor = reference_factor(old, new)
-    cells = []
-    for name, field in _FIELDS:
-        before, after = float(getattr(old.latency_ms, field)), float(getattr(new.latency_ms, field))
-        kind = ' class="wide"' if name == "p99" else ""
-        change = (after / (factor or 1.0) / before - 1) * 100 if before else 0.0
-        cells.append(f"<td{kind}>{duration(before * _NS)} → {duration(after * _NS)}</td>")
-        cells.append(f"<td{kind}><strong>{signed_percent(change)}</strong></td>")
-    apart = _apart(old.latency_ms.intervals.get("p95"), new.latency_ms.intervals.get("p95"), factor or 1.0)
-    shown = "unknown" if factor is None else signed_percent((factor - 1) * 100)
+    if one.fingerprint == other.fingerprint:
+        return ""
+    differ = [
+        f"{name} ({plain(getattr(one, name))} against {plain(getattr(other, name))})"
+        for name in ("cpu", "cores_usable", "system", "python", "event_loop")
+        if getattr(one, name) != getattr(other, name)
+    ]
     return (
-        f'<tr><th scope="row">{plain(new.name)}</th>{"".join(cells)}<td>{apart}</td><td class="wide">{shown}</td></tr>'
+        '<div class="notice bad"><strong>Not comparable:</strong> they were measured in different surroundings'
+        f"{': ' + ', '.join(differ) if differ else ''}.</div>"
     )
 
 
-def _apart(old: Interval | None, new: Interval | None, factor: float) -> str:
-    if old is None or new is None:
-        return "too few calls"
-    low, high = new.low / factor, new.high / factor
-    if low > old.high:
-        return "apart: slower"
-    return "apart: faster" if high < old.low else "overlap"
-
-
-def _figure(base: str, new: str, old: BenchmarkResult, now: BenchmarkResult) -> str:
+def _figure(name: str, base: str, new: str, old: BenchmarkResult, now: BenchmarkResult) -> str:
     one, other = distribution_of(old), distribution_of(now)
     if not one.total or not other.total:
         return ""
-    label = f"Share of calls within a duration, {now.name}: base p95 {duration(old.latency_ms.p95 * _NS)}, new p95 "
-    label += duration(now.latency_ms.p95 * _NS)
+    label = f"Share of calls within a duration, {name}: base p95 {_of(old, 'p95')}, new p95 {_of(now, 'p95')}"
     drawn = cumulative([(base, one), (new, other)], (), label, None)
-    share = percent(100 * abs(now.latency_ms.median / old.latency_ms.median - 1)) if old.latency_ms.median else DASH
     return (
-        f'<figure aria-label="{attr(now.name)}">{drawn}<figcaption><b>{plain(now.name)}.</b> Further right is slower; '
-        f"the medians are {share} apart as measured.</figcaption></figure>"
+        f'<figure aria-label="{attr(name)}">{drawn}<figcaption><b>{plain(name)}.</b> Share of calls within a duration, '
+        "as measured; further right is slower.</figcaption></figure>"
     )

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from slotzero.perf.load_document import load_outcomes
+from slotzero.perf.load_types import LoadResult
 from slotzero.perf.result_file import ResultDocument
 from slotzero.perf.types import BenchmarkFailure, BenchmarkResult, Interval, sentence
 from slotzero.web.report.charts import bullet, bullet_axis
@@ -47,6 +49,11 @@ def headline(parts: Sequence[ReportPart]) -> str:
     results = [result for part in parts for result in results_of(part.document)]
     failed = sum(isinstance(outcome, BenchmarkFailure) for part in parts for outcome in part.document.results)
     judged = [result.target for result in results if result.target is not None]
+    loads = [run for part in parts if part.document.kind == "load" for run in load_outcomes(part.document, part.name)]
+    if loads:
+        met = sum(isinstance(run, LoadResult) and run.passed for run in loads)
+        kind = "good" if met == len(loads) else "bad"
+        cards.append(_card(kind, f"{met} of {len(loads)}", "load runs passed"))
     if judged or failed:
         met = sum(target.passed for target in judged)
         of = len(judged) + failed

@@ -7,12 +7,16 @@ from datetime import UTC, datetime
 from importlib.resources import files
 from typing import Final
 
+from slotzero import __version__
+from slotzero.perf.compare.document import CompareDocument
 from slotzero.perf.environment import Passport
 from slotzero.perf.evidence import Evidence
+from slotzero.perf.load_document import load_outcomes
 from slotzero.perf.suggest import ranked, suggest
 from slotzero.perf.types import BenchmarkResult, Suggestion
 from slotzero.web.report.advice import advice_list
-from slotzero.web.report.comparison import comparison_section
+from slotzero.web.report.comparison import comparison_section, judged_section
+from slotzero.web.report.load_section import load_section
 from slotzero.web.report.overview import failures, headline, overview_table, results_of
 from slotzero.web.report.records import ReportPart
 from slotzero.web.report.section import benchmark_section
@@ -47,26 +51,29 @@ _TERMS: Final = (
 )
 
 
-def render_report(parts: Sequence[ReportPart], *, title: str = "") -> str:
+def render_report(parts: Sequence[ReportPart], *, judged: Sequence[CompareDocument] = (), title: str = "") -> str:
     """Return the page.
 
     Args:
-        parts: The result files, in the order given; exactly two are compared as well.
+        parts: The result files, in the order given; exactly two of benchmarks are compared as well.
+        judged: What `slotzero compare` has said.
         title: The page's name; made of what was measured when empty.
     """
     style, script = _asset("report.css"), _asset("report.js")
-    name = title or ("Benchmark comparison" if len(parts) == _PAIR else "Benchmark report")
+    is_pair = [part.document.kind for part in parts] == ["benchmark"] * _PAIR
+    name = title or _name(parts, is_comparison=is_pair or not parts)
     about = " · ".join(dict.fromkeys(part.document.title for part in parts if part.document.title))
     body = [
         _head(name, about, parts),
-        _inside(parts),
+        _inside(parts, judged, is_pair=is_pair),
         '<main class="wrap" id="content">',
         _advice(parts),
-        comparison_section(*parts) if len(parts) == _PAIR else "",
+        *(judged_section(place, found) for place, found in enumerate(judged)),
+        comparison_section(*parts) if is_pair else "",
         *(_part(place, part, is_only=len(parts) == 1) for place, part in enumerate(parts)),
         _guide(),
         *(_environment(place, part, is_only=len(parts) == 1) for place, part in enumerate(parts)),
-        f"<footer>Made by slotzero {plain(parts[-1].document.environment.slotzero)}.",
+        f"<footer>Made by slotzero {plain(__version__)}.",
         " This page loads nothing from anywhere.</footer></main>",
     ]
     policy = (
@@ -81,35 +88,49 @@ def render_report(parts: Sequence[ReportPart], *, title: str = "") -> str:
     )
 
 
+def _name(parts: Sequence[ReportPart], *, is_comparison: bool) -> str:
+    if is_comparison:
+        return "Comparison of two versions"
+    return "Load report" if all(part.document.kind == "load" for part in parts) else "Benchmark report"
+
+
 def _head(name: str, about: str, parts: Sequence[ReportPart]) -> str:
-    environment = parts[-1].document.environment
-    when = datetime.fromtimestamp(environment.ts_ms / 1_000, UTC)
+    measured = ""
+    if parts:
+        environment = parts[-1].document.environment
+        when = datetime.fromtimestamp(environment.ts_ms / 1_000, UTC)
+        measured = (
+            f'<p class="small soft">{when:%d %B %Y, %H:%M} UTC · {plain(environment.cpu)}, {environment.cores_usable} '
+            f"cores · {plain(environment.python)} · {plain(environment.event_loop)}</p>"
+        )
     stopped = any(part.document.stopped for part in parts)
     notice = '<p class="notice">A run was stopped early: what follows is what it had.</p>' if stopped else ""
     return (
         '<a class="skip" href="#content">To the content</a><header class="top wrap"><div class="bar-top"><div>'
-        f'<h1>{plain(name)}</h1><p class="soft">{plain(about)}</p><p class="small soft">'
-        f"{when:%d %B %Y, %H:%M} UTC · {plain(environment.cpu)}, {environment.cores_usable} cores · "
-        f"{plain(environment.python)} · {plain(environment.event_loop)}</p></div>"
+        f'<h1>{plain(name)}</h1><p class="soft">{plain(about)}</p>{measured}</div>'
         '<div><button id="all" type="button" hidden>Open all</button> '
         f'<button id="theme" type="button" hidden>Dark colours</button></div></div>{notice}{headline(parts)}</header>'
     )
 
 
-def _inside(parts: Sequence[ReportPart]) -> str:
-    items = [("#suggestions", "Suggestions")]
-    items += [("#compare", "Comparison")] if len(parts) == _PAIR else []
-    for place, part in enumerate(parts):
-        items.append((f"#part{place}", "Benchmarks" if len(parts) == 1 else f"Benchmarks: {part.name}"))
-    items += [("#guide", "How to read this"), ("#environment0", "Environment")]
+def _inside(parts: Sequence[ReportPart], judged: Sequence[CompareDocument], *, is_pair: bool) -> str:
+    items = [("#suggestions", "Suggestions")] if _benchmarks(parts) else []
+    items += [(f"#judged{place}", "Comparison") for place, _ in enumerate(judged)]
+    items += [("#compare", "Comparison")] if is_pair else []
+    items += [(f"#part{place}", _heading(part, is_only=len(parts) == 1)) for place, part in enumerate(parts)]
+    items += [("#guide", "How to read this")]
+    items += [("#environment0", "Environment")] if parts else []
     links = "".join(f'<li><a href="{address}">{plain(label)}</a></li>' for address, label in items)
     return f'<nav class="inside" aria-label="Parts of this page"><ul tabindex="0" aria-label="Parts">{links}</ul></nav>'
 
 
 def _advice(parts: Sequence[ReportPart]) -> str:
     """Return what to change, of the newest result. What is said of several benchmarks in the same words stands once."""
+    measured = _benchmarks(parts)
+    if not measured:
+        return ""
     said: dict[tuple[str, str], tuple[Suggestion, list[str]]] = {}
-    for result in results_of(parts[-1].document):
+    for result in results_of(measured[-1].document):
         for found in _suggestions(result):
             # What has no estimate of its own is the same remark, whatever figures stand in it.
             key = (found.rule, "" if found.impact_p95_ms is None and found.impact_mb_per_h is None else found.title)
@@ -128,6 +149,15 @@ def _advice(parts: Sequence[ReportPart]) -> str:
     )
 
 
+def _benchmarks(parts: Sequence[ReportPart]) -> list[ReportPart]:
+    return [part for part in parts if part.document.kind == "benchmark"]
+
+
+def _heading(part: ReportPart, *, is_only: bool) -> str:
+    kind = "Load" if part.document.kind == "load" else "Benchmarks"
+    return kind if is_only else f"{kind}: {part.name}"
+
+
 def _suggestions(result: BenchmarkResult) -> Sequence[Suggestion]:
     """Return what the second look found, or what the figures alone say."""
     return result.suggestions or suggest(Evidence(name=result.name, component=result.component, result=result))
@@ -139,7 +169,11 @@ def _names(names: Sequence[str]) -> str:
 
 def _part(place: int, part: ReportPart, *, is_only: bool) -> str:
     results = results_of(part.document)
-    heading = "Benchmarks" if is_only else f"Benchmarks: {part.name}"
+    heading = _heading(part, is_only=is_only)
+    if part.document.kind == "load":
+        outcomes = load_outcomes(part.document, part.name)
+        runs = "".join(load_section(place, run, is_open=len(outcomes) <= _OPEN_AT_FIRST) for run in outcomes)
+        return f'<h2 id="part{place}">{plain(heading)}</h2><p class="soft">{plain(part.document.title)}</p>{runs}'
     sections = "".join(
         benchmark_section(
             place, result, links=part.links.get(result.name, ()), is_open=is_only and len(results) <= _OPEN_AT_FIRST

@@ -10,7 +10,7 @@ from slotzero.perf.histogram import Histogram
 from slotzero.perf.result_file import ResultDocument
 from slotzero.perf.types import BenchmarkResult
 
-__all__ = ["Distribution", "ReportPart", "distribution_of"]
+__all__ = ["Distribution", "ReportPart", "distribution_of", "distribution_of_histogram"]
 
 
 class ReportPart(Struct, frozen=True, kw_only=True):
@@ -49,9 +49,13 @@ def distribution_of(result: BenchmarkResult) -> Distribution:
     if result.samples_ns is not None:
         return _made([(max(value, 1), 1) for value in sorted(result.samples_ns)])
     try:
-        histogram = Histogram.from_text(result.histogram)
+        return distribution_of_histogram(Histogram.from_text(result.histogram))
     except MalformedError:
         return _made([])
+
+
+def distribution_of_histogram(histogram: Histogram) -> Distribution:
+    """Return what a histogram holds, each bucket at its middle. *Pure.*"""
     return _made([(max((low + above - 1) / 2, 1), count) for low, above, count in histogram.buckets()])
 
 

@@ -8,9 +8,10 @@ import pytest
 from msgspec.structs import replace
 from typer.testing import CliRunner
 
-from report_lab import HOSTILE, full_document, measured_document, write
+from report_lab import HOSTILE, full_document, judged_document, load_run, measured_document, write
 from slotzero.cli.main import app
 from slotzero.errors import UsageError
+from slotzero.perf.compare.document import encode
 from slotzero.perf.result_file import benchmark_document
 from slotzero.web.report import ReportPart, render_report
 from slotzero.web.report.scales import Scale, linear_ticks, log_ticks, thinned
@@ -112,8 +113,8 @@ def test_two_results_are_compared_and_three_are_not() -> None:
     three = "".join(_read(render_report([_part("a"), _part("b"), _part("c")])).texts)
 
     assert "before is the base, after the new one" in two
-    assert "apart: slower" in two
-    assert "+100" in two or "+9" in two
+    assert "▲ REGRESSED" in two
+    assert "no reference work to compare through" in two
     assert "is the base" not in three
 
 
@@ -156,6 +157,57 @@ def test_command_with_a_file_that_is_no_result_or_a_place_that_cannot_be_written
     assert isinstance(nowhere.exception, UsageError)
     assert "cannot be written" in str(nowhere.exception)
     assert not (tmp_path / "r.html").exists()
+
+
+async def test_load_run_has_its_verdict_thresholds_and_failures() -> None:
+    page = render_report([ReportPart(name="load", document=await load_run())])
+
+    reader = _read(page)
+    text = "".join(reader.texts)
+    assert "Load report" in text
+    assert "✗ not passed" in text
+    assert "error_percent<=1" in text
+    assert "ConnectionResetError" in text
+    assert "Operations begun and succeeded" in text
+    assert "NONE has no result" in text
+    assert reader.scripts == 1
+
+
+def test_what_compare_has_judged_is_shown_with_every_verdict() -> None:
+    reader = _read(render_report([], judged=[judged_document()]))
+    text = "".join(reader.texts)
+
+    for verdict in ("▲ REGRESSED", "? SUSPECT", "▼ IMPROVED", "= EQUIVALENT", "… INCONCLUSIVE"):
+        assert verdict in text
+    assert "HEAD against HEAD~1, measured in turns, 6 launches: REGRESSED" in text
+    assert "about 9 launches would decide it" in text
+    assert "an independent repeat agreed" in text
+    assert "1 ms → 2 ms" in text
+    assert {address[1:] for address in reader.addresses if address.startswith("#")} <= set(reader.ids)
+
+
+def test_command_takes_results_and_comparisons_together(tmp_path: Path) -> None:
+    judged = tmp_path / "judged.json"
+    judged.write_bytes(encode(judged_document()))
+    result = write(tmp_path, "result", full_document())
+    page = tmp_path / "report.html"
+
+    ended = CliRunner().invoke(app, ["report", str(result), str(judged), "--out", str(page), "--title", "Both"])
+
+    assert ended.exit_code == 0, ended.output
+    text = "".join(_read(page.read_text(encoding="utf-8")).texts)
+    assert "HEAD against HEAD~1" in text
+    assert "FULL_FLOW" in text
+
+
+def test_comparison_that_is_damaged_is_one_sentence(tmp_path: Path) -> None:
+    judged = tmp_path / "judged.json"
+    judged.write_text('{"schema": "slotzero.compare/1", "kind": "paired"}')
+
+    ended = CliRunner().invoke(app, ["report", str(judged), "--out", str(tmp_path / "report.html")])
+
+    assert isinstance(ended.exception, UsageError)
+    assert "is damaged" in str(ended.exception)
 
 
 # Figures and axes
