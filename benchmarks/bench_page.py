@@ -144,15 +144,15 @@ async def measure(rounds: int, seconds: float) -> None:
     settings = msgspec.structs.replace(settings, localnet=localnet)
     engines: list[Engine] = []
 
-    def report() -> EngineReport | None:
-        return engines[0].report() if engines and engines[0].has_started else None
+    def report(*, with_exits: bool) -> EngineReport | None:
+        return engines[0].report(with_exits=with_exits) if engines and engines[0].has_started else None
 
     probe, with_page, without = Probe(), list[int](), list[int]()
     shifts, page = [], Page()
     telling = told(TellRequest(), cluster="localnet", slot_ms=localnet.slot_ms, report=report)
     async with telling as hook, asyncio.TaskGroup() as tasks:
         tasks.create_task(snipe_on_localnet(settings, on_engine=engines.append, hook=hook), name="bot")
-        while report() is None:  # noqa: ASYNC110 the engine tells nobody when it has started
+        while report(with_exits=False) is None:  # noqa: ASYNC110 the engine tells nobody when it has started
             await asyncio.sleep(0.1)
         await asyncio.sleep(_SETTLE_S)
         probing = tasks.create_task(probe.run(), name="probe")

@@ -89,6 +89,7 @@ def position(number: int, state: str = "open") -> PositionView:
         value_lamports=100_000_000 if state == "open" else None,
         stop_lamports=70_000_000,
         pnl_lamports=-5_000,
+        opened_ms=1_790_000_000_000,
     )
 
 
@@ -107,7 +108,6 @@ def view(**changes: object) -> BotView:
     )
     fields: dict[str, object] = {
         "status": status,
-        "opened_ms": {"position1": 1_790_000_000_000},
         "in_flight": 2,
         "waiting": 0,
         "value_lamports": 100_000_000,

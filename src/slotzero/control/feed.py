@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 
@@ -26,7 +26,7 @@ from slotzero.trace import Component, Trace
 from slotzero.tracing import SnipeTrace, of_event
 from slotzero.tracing.snipe import Anchor
 
-__all__ = ["LiveFeed"]
+__all__ = ["AskReport", "LiveFeed"]
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +41,14 @@ _MOST_UNREAD: Final = 4_000_000
 """Bytes a watcher may leave unread before it is let go."""
 _ENTRY: Final = (Component.DETECTION, Component.FILTERS, Component.EXECUTION, Component.FULL_FLOW)
 _NS_PER_MS: Final = 1_000_000
+
+
+class AskReport(Protocol):
+    """Asks the engine how things are; None while there is nothing to say."""
+
+    def __call__(self, *, with_exits: bool) -> EngineReport | None:
+        """Return the report, with the state of each position's exit where that is asked for."""
+        ...
 
 
 class LiveFeed:
@@ -123,11 +131,11 @@ class LiveFeed:
 
     # ---- who watches -----------------------------------------------------------------------------------------------
 
-    async def run(self, report: Callable[[], EngineReport | None]) -> None:
+    async def run(self, report: AskReport) -> None:
         """Tell the watchers until cancelled.
 
         Args:
-            report: The engine's report, None while there is none. Asked only while somebody watches.
+            report: Where the state comes from. Called only while somebody watches.
         """
         turn = 0
         while True:
@@ -135,7 +143,7 @@ class LiveFeed:
             turn += 1
             if not self._watchers:
                 continue
-            found = report() if turn % _VIEW_EVERY == 0 else None
+            found = report(with_exits=True) if turn % _VIEW_EVERY == 0 else None
             self._tell(self._frame(None if found is None else view_of(found)))
 
     @asynccontextmanager
@@ -215,13 +223,8 @@ class LiveFeed:
 
 def view_of(report: EngineReport) -> BotView:
     """Return the state a watcher is shown. *Pure.*"""
-    status = status_of(report)
-    shown = {position.id for position in status.positions}
     return BotView(
-        status=status,
-        opened_ms={
-            position.id: position.opened_wall_ns // _NS_PER_MS for position in report.positions if position.id in shown
-        },
+        status=status_of(report),
         in_flight=report.in_flight,
         waiting=report.admission.waiting,
         value_lamports=sum(value or 0 for value in report.values.values()),

@@ -57,11 +57,9 @@ class BotView(Struct, frozen=True, kw_only=True):
 
     Attributes:
         status: As the control socket tells it.
-        opened_ms: When each position was opened, by its id, milliseconds since 1970.
     """
 
     status: Status
-    opened_ms: dict[str, int]
     in_flight: int
     waiting: int
     value_lamports: int

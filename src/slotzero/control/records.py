@@ -25,7 +25,11 @@ class Request(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class PositionView(Struct, frozen=True, kw_only=True):
-    """One position as it stands; amounts in lamports, None where they are not known."""
+    """One position as it stands; amounts in lamports, None where they are not known.
+
+    Attributes:
+        opened_ms: Wall clock, milliseconds since 1970.
+    """
 
     id: str
     mint: str
@@ -39,6 +43,7 @@ class PositionView(Struct, frozen=True, kw_only=True):
     value_lamports: int | None
     stop_lamports: int | None
     pnl_lamports: int
+    opened_ms: int | None = None
 
 
 class Status(Struct, frozen=True, kw_only=True):

@@ -14,6 +14,7 @@ from slotzero.control.records import MAX_LINE, PositionView, Reply, Request, Sta
 from slotzero.engine import Engine, EngineReport
 from slotzero.errors import SlotzeroError
 from slotzero.trading.journal import PositionRecord
+from slotzero.units import NS_PER_MS
 
 __all__ = ["serve_control", "status_of"]
 
@@ -122,4 +123,5 @@ def _view(position: PositionRecord, report: EngineReport) -> PositionView:
         value_lamports=report.values.get(position.id),
         stop_lamports=None if view is None else view.stop_lamports,
         pnl_lamports=position.pnl_lamports,
+        opened_ms=position.opened_wall_ns // NS_PER_MS,
     )

@@ -156,8 +156,10 @@ class _Session:
             return False
         return self._console.input(f"Type [bold]{CONFIRMATION}[/bold] to begin: ").strip() == CONFIRMATION
 
-    def _report(self) -> EngineReport | None:
-        return self._engine.report() if self._engine is not None and self._engine.has_started else None
+    def _report(self, *, with_exits: bool) -> EngineReport | None:
+        if self._engine is None or not self._engine.has_started:
+            return None
+        return self._engine.report(with_exits=with_exits)
 
     def _on_engine(self, engine: Engine) -> None:
         self._engine = engine

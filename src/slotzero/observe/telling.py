@@ -18,8 +18,7 @@ from msgspec import Struct
 
 from slotzero import __version__
 from slotzero.clock import Clock, SystemClock
-from slotzero.control.feed import LiveFeed
-from slotzero.engine import EngineReport
+from slotzero.control.feed import AskReport, LiveFeed
 from slotzero.errors import UsageError
 from slotzero.hook import BotEvent, Hook
 from slotzero.observe.bot import BotFeed
@@ -58,16 +57,14 @@ class TellRequest(Struct, frozen=True, kw_only=True):
 
 
 @asynccontextmanager
-async def told(
-    request: TellRequest, *, cluster: str, slot_ms: int, report: Callable[[], EngineReport | None]
-) -> AsyncIterator[Hook]:
+async def told(request: TellRequest, *, cluster: str, slot_ms: int, report: AskReport) -> AsyncIterator[Hook]:
     """Tell of a run while the block runs. *Does I/O.*
 
     Args:
         request: What is told.
         cluster: What is traded on.
         slot_ms: Its slot time, as configured.
-        report: The engine's report, None while there is none.
+        report: Where the engine's state comes from.
 
     Raises:
         UsageError: A file cannot be written, or the page's port is taken.
@@ -95,7 +92,7 @@ async def told(
         await until_ended.enter_async_context(live.serve(state_folder()))
         tasks = await until_ended.enter_async_context(asyncio.TaskGroup())
         services = [
-            tasks.create_task(feed.run(report), name="metrics"),
+            tasks.create_task(feed.run(lambda: report(with_exits=False)), name="metrics"),
             tasks.create_task(live.run(report), name="feed"),
         ]
         if request.serve_port is not None:

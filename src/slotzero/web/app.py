@@ -271,7 +271,7 @@ class Site:
             status = await asyncio.to_thread(_ask, self.state, hello.pid, command)
         except SlotzeroError as error:
             raise HTTPException(409, str(error)) from error
-        positions = tuple(shown(one, {}) for one in status.positions)
+        positions = tuple(shown(one) for one in status.positions)
         return _json(Answer(halted=status.halted, positions=positions))
 
     # ---- for machines ----------------------------------------------------------------------------------------------

@@ -193,7 +193,7 @@ class Board:
     def positions(self) -> tuple[Position, ...]:
         """Return the positions, held ones first."""
         view = self.view
-        return () if view is None else tuple(shown(one, view.opened_ms) for one in view.status.positions)
+        return () if view is None else tuple(shown(one) for one in view.status.positions)
 
     def snipes(self) -> list[SnipeTrace]:
         """Return the traces, oldest first."""
@@ -275,7 +275,7 @@ class Board:
         )
 
 
-def shown(position: PositionView, opened_ms: dict[str, int]) -> Position:
+def shown(position: PositionView) -> Position:
     """Return a position as the API tells of it. *Pure.*"""
     return Position(
         id=position.id,
@@ -290,7 +290,7 @@ def shown(position: PositionView, opened_ms: dict[str, int]) -> Position:
         value_lamports=position.value_lamports,
         stop_lamports=position.stop_lamports,
         pnl_lamports=position.pnl_lamports,
-        opened_ms=opened_ms.get(position.id),
+        opened_ms=position.opened_ms,
     )
 
 

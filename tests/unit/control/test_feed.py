@@ -33,11 +33,16 @@ async def feed(tmp_path: Path) -> AsyncIterator[LiveFeed]:
         metrics=lambda openmetrics: b"# EOF\n" if openmetrics else b"x 1\n",
     )
     async with made.serve(tmp_path):
-        running = asyncio.get_running_loop().create_task(made.run(lambda: None))
+        running = asyncio.get_running_loop().create_task(made.run(_nothing))
         yield made
         running.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await running
+
+
+def _nothing(*, with_exits: bool) -> None:
+    """Say nothing, with exits or without."""
+    assert with_exits
 
 
 async def connected(folder: Path, what: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
