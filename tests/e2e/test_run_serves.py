@@ -57,7 +57,7 @@ def test_run_with_a_page_ends_with_it_and_leaves_log_and_traces(tmp_path: Path) 
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     bought = {line["mint"]: line["trace_id"] for line in lines if line["message"].startswith("bought")}
     assert len(bought) == document["snipes"]["bought"]
-    roots = {}
+    roots: dict[str, set[tuple[str, str]]] = {}
     for line in traces.read_text().splitlines():
         Parse(line, ExportTraceServiceRequest())
         span = json.loads(line)["resourceSpans"][0]["scopeSpans"][0]["spans"][0]

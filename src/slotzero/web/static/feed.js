@@ -1,4 +1,4 @@
-// The server's ticks, and the history charts are drawn of. Bounded: ten minutes of two ticks a second.
+// The server's ticks, and the history charts are drawn of. Bounded: five minutes of two ticks a second.
 const MOST = 600;
 const listeners = new Set();
 export const live = { newest: null, points: [], state: "waiting", isPaused: false };
