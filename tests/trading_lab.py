@@ -36,6 +36,7 @@ from slotzero.trading.accountant import Accountant
 from slotzero.trading.context import TradingContext
 from slotzero.trading.execution import OrderDesk
 from slotzero.trading.fee_policy import FeePolicy
+from slotzero.trading.identities import SystemIdentities
 from slotzero.trading.journal import IntentSigned, SqliteJournal
 from slotzero.trading.limits import Limits
 from slotzero.trading.privacy import Privacy
@@ -496,6 +497,7 @@ async def trading_lab(
             privacy=Privacy(privacy_rules(settings.privacy), Random(1)),  # noqa: S311 repeatable
             exit_rules=exit_rules(settings.exits, slippage_bps=settings.trade.exit_slippage_bps),
             rug_rules=rug_rules(settings.rug),
+            identities=SystemIdentities(),
             trades=TradeRouter([PUMPFUN]),
             tasks=tasks,
             timings=Timings(),

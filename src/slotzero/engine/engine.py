@@ -41,6 +41,7 @@ from slotzero.trading.context import TradingContext
 from slotzero.trading.execution import OrderDesk
 from slotzero.trading.exit_rules import DRAIN, manual_signal
 from slotzero.trading.fee_policy import FeePolicy
+from slotzero.trading.identities import Identities, SystemIdentities
 from slotzero.trading.journal import IntentUnknown, Journal
 from slotzero.trading.limits import Limits, LimitsState, halt_changed
 from slotzero.trading.loop_watch import LoopWatch
@@ -94,6 +95,8 @@ class Engine:
         rent: What the cluster asks for new accounts.
         rng: Where the variations for privacy come from: seeded for a run that is to be repeated, the system's own for
             real money.
+        identities: Where ids and fresh addresses come from, likewise.
+        open_pubsub: Makes the client of the WebSocket addresses.
     """
 
     def __init__(
@@ -110,6 +113,8 @@ class Engine:
         rent: RentFacts,
         rng: Random,
         silent_after_ms: int | None = None,
+        identities: Identities | None = None,
+        open_pubsub: Callable[..., PubSub] = PubSub,
     ) -> None:
         self._settings = settings
         self._rpc = rpc
@@ -122,8 +127,9 @@ class Engine:
         self._limits = limits
         self._rent = rent
         self._rng = rng
+        self._identities = identities or SystemIdentities()
         self._loop_watch = LoopWatch(clock)
-        self._pubsub = PubSub(
+        self._pubsub = open_pubsub(
             list(ws_urls),
             clock=clock,
             on_connection=self._on_connection,
@@ -245,6 +251,7 @@ class Engine:
             privacy=Privacy(privacy_rules(settings.privacy), self._rng),
             exit_rules=exit_rules(settings.exits, slippage_bps=settings.trade.exit_slippage_bps),
             rug_rules=rug_rules(settings.rug),
+            identities=self._identities,
             trades=self._trades,
             tasks=tasks,
             timings=Timings(),

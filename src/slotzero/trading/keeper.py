@@ -41,7 +41,6 @@ from slotzero.trading.journal import (
     PositionGraduated,
     PositionRecord,
     PositionStuck,
-    new_intent_id,
 )
 from slotzero.trading.limits import halt_changed
 from slotzero.trading.order import Confirmed, Expired, Failed
@@ -414,7 +413,7 @@ class PositionKeeper:
             self._trace.mark(Stamp.EXIT_SIGNED, self._context.clock.mono_ns())
         self._rug.on_sell_sent(sell.id, tokens=plan.tokens, quote_out=plan.quoted_lamports)
         event = IntentSigned(
-            intent=new_intent_id(),
+            intent=self._context.identities.intent_id(),
             side="sell",
             signature=signed.signature,
             raw=signed.raw,
