@@ -133,8 +133,8 @@ async def _check(rpc: Rpc, mint: Pubkey, settings: Settings, *, wants_offchain: 
         plan = plan_buy(market, pool.reserves, settings.trade)
         if not isinstance(plan, Refusal):
             await _fund(rpc, Lamports(4 * plan.limit_lamports + LAMPORTS_PER_SOL))
-            trader = SystemIdentities().address()
-            probe = round_trip_probe(market, _PAYER, plan, rent=await read_rent(rpc), trader=trader)
+            stranger = SystemIdentities().address()
+            probe = round_trip_probe(market, _PAYER, plan, rent=await read_rent(rpc), trader=stranger)
     verdict = await _judge(rpc, pool, probe, settings.safety)
 
     offchain, offchain_fault = None, ""
