@@ -9,7 +9,9 @@ from slotzero.config import Settings, is_loopback, parse, render
 from slotzero.errors import ConfigError, UsageError
 
 ADDRESS = "6EF8rrecthR5Dkzon8Nwu78hRvfCKubJ14M5uBEwF6P"
-SECTIONS = "cluster, localnet, trade, limits, wallets, fees, safety, filters, exits, rug, privacy, orders, journal"
+SECTIONS = (
+    "cluster, localnet, trade, limits, wallets, fees, safety, filters, exits, rug, privacy, orders, paper, journal"
+)
 
 
 def problems(text: str) -> list[str]:
