@@ -38,18 +38,25 @@ def run(
 ) -> None:
     """Snipe new pools: detect, check, buy, watch, sell.
 
-    On the embedded chain (the default) everything it needs is started and ended with it. Ctrl-C sells what is held
+    On the embedded chain (the default) everything it needs is started and ended with it. On paper the configured
+    endpoints are read and nothing is sent: fills are computed in a fork of the chain. Ctrl-C sells what is held
     and ends; a second Ctrl-C ends at once, and the journal keeps what is held.
 
     Example: slotzero run --until-closed 3 --seed 7
     """
-    if cluster is not Cluster.LOCALNET:
-        raise UsageError(f"--cluster {cluster.value} is not available yet; use --cluster localnet")
+    if cluster is Cluster.LIVE:
+        raise UsageError("--cluster live is not available yet; use --cluster localnet or --cluster paper")
     # Here, so that `slotzero --help` loads none of the bot's parts.
     from slotzero.observe.session import run_session  # noqa: PLC0415
 
     interrupted = run_session(
-        config=config, until_closed=until_closed, for_s=for_s, seed=seed, as_json=json, stdout=sys.stdout
+        config=config,
+        until_closed=until_closed,
+        for_s=for_s,
+        seed=seed,
+        as_json=json,
+        stdout=sys.stdout,
+        is_paper=cluster is Cluster.PAPER,
     )
     if interrupted:
         raise typer.Exit(_INTERRUPTED)

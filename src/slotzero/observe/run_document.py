@@ -131,6 +131,7 @@ def run_document(run: LocalnetRun) -> dict[str, object]:
             "dropped": report.detector.dropped,
         },
         "journal": run.journal,
+        "paper": None if run.paper is None else msgspec.to_builtins(run.paper),
         "invariants": {
             "double_buys": report.double_buys,
             "lost_intents": report.lost_intents,
@@ -152,7 +153,7 @@ def _environment(run: LocalnetRun) -> dict[str, object]:
         "python": sys.version.split()[0],
         "platform": platform.platform(),
         "libraries": libraries,
-        "cluster": "localnet",
+        "cluster": run.cluster,
         "genesis": run.genesis,
         "slot_ms": run.slot_ms,
         "seed": run.seed,

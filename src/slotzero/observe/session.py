@@ -6,7 +6,7 @@ import gc
 import logging
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Final, TextIO
 
@@ -22,6 +22,7 @@ from slotzero.errors import SlotzeroError
 from slotzero.observe.console import live_view, print_summary
 from slotzero.observe.run_document import run_document
 from slotzero.workloads.localnet_run import LocalnetRun, snipe_on_localnet
+from slotzero.workloads.paper_run import snipe_on_paper
 
 __all__ = ["run_session"]
 
@@ -36,6 +37,7 @@ def run_session(
     seed: int | None,
     as_json: bool,
     stdout: TextIO,
+    is_paper: bool = False,
 ) -> bool:
     """Run the sniper until it is done and show what it did. Returns whether it was interrupted.
 
@@ -46,12 +48,14 @@ def run_session(
         seed: Takes the place of the configured one, or None.
         as_json: Print the document instead of tables.
         stdout: Where the result goes; everything else goes to stderr.
+        is_paper: Read the configured endpoints and send nothing.
 
     Raises:
         SlotzeroError: What went wrong.
     """
     settings = _with_seed(load(config), seed)
-    session = _Session(until_closed, for_s, shows_table=not as_json and sys.stderr.isatty())
+    snipe = snipe_on_paper if is_paper else snipe_on_localnet
+    session = _Session(snipe, until_closed, for_s, shows_table=not as_json and sys.stderr.isatty())
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         run = runner.run(session.run(settings))
     if run is not None:
@@ -63,7 +67,15 @@ def run_session(
 
 
 class _Session:
-    def __init__(self, until_closed: int | None, for_s: float | None, *, shows_table: bool) -> None:
+    def __init__(
+        self,
+        snipe: Callable[..., Coroutine[None, None, LocalnetRun]],
+        until_closed: int | None,
+        for_s: float | None,
+        *,
+        shows_table: bool,
+    ) -> None:
+        self._start = snipe
         self._until_closed = until_closed
         self._for_s = for_s
         self._console = Console(stderr=True)
@@ -93,7 +105,7 @@ class _Session:
         # What start-up has allocated lives as long as the process: no reason to look at it in every collection.
         gc.collect()
         gc.freeze()
-        return await snipe_on_localnet(
+        return await self._start(
             settings, until_closed=self._until_closed, for_s=self._for_s, on_engine=self._on_engine
         )
 

@@ -27,6 +27,7 @@ from slotzero.solana.rpc import Rpc
 from slotzero.solana.transaction import Signer
 from slotzero.trading.journal import MAIN_BOT, ExternalTransfer, Journal, open_journal
 from slotzero.trading.limits import Limits
+from slotzero.trading.paper import PaperReport
 from slotzero.trading.probe import read_rent
 from slotzero.trading.rules import limits_rules
 from slotzero.units import LAMPORTS_PER_SOL, DurationNs, Lamports, LamportsDelta
@@ -48,6 +49,8 @@ class LocalnetRun(Struct, frozen=True, kw_only=True):
         end_lamports: Its balance at the end, read from the chain.
         expected_lamports: What it should be by the journal.
         journal: Where that is.
+        cluster: What was traded on, as the command line names it.
+        paper: What was charged, where nothing was sent.
     """
 
     report: EngineReport
@@ -59,6 +62,8 @@ class LocalnetRun(Struct, frozen=True, kw_only=True):
     start_lamports: Lamports
     end_lamports: Lamports
     expected_lamports: int
+    cluster: str = "localnet"
+    paper: PaperReport | None = None
 
     @property
     def unexplained_lamports(self) -> LamportsDelta:
