@@ -181,7 +181,8 @@ class PaperDesk:
             return  # with the next slot
         for pending in due:
             del self._pending[pending.signature]
-            self._fill(pending, {key: real.get(key) for key in pending.transaction.message.account_keys})
+            named = pending.transaction.message.account_keys
+            self._fill(pending, {key: real[key] for key in named if key in real})
 
     def _fill(self, pending: _Pending, real: Mapping[Pubkey, AccountInfo | None]) -> None:
         transaction, book = pending.transaction, self.book
