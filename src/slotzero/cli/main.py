@@ -9,6 +9,7 @@ import typer
 from slotzero.cli.check import check
 from slotzero.cli.config import config_app
 from slotzero.cli.localnet import localnet
+from slotzero.cli.record import record
 from slotzero.cli.replay import replay
 from slotzero.cli.run import run
 from slotzero.cli.wallet import wallet_app
@@ -31,6 +32,7 @@ app = typer.Typer(
 
 app.command()(run)
 app.command()(localnet)
+app.command()(record)
 app.command()(replay)
 app.command()(check)
 app.add_typer(config_app, name="config")

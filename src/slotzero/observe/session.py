@@ -6,7 +6,7 @@ import gc
 import logging
 import signal
 import sys
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Final, TextIO
 
@@ -18,8 +18,8 @@ from rich.logging import RichHandler
 
 from slotzero.config import Settings, load
 from slotzero.engine import Engine
-from slotzero.errors import SlotzeroError
 from slotzero.observe.console import live_view, print_summary
+from slotzero.observe.faults import first_fault
 from slotzero.observe.run_document import run_document
 from slotzero.workloads.localnet_run import LocalnetRun, snipe_on_localnet
 from slotzero.workloads.paper_run import snipe_on_paper
@@ -98,7 +98,7 @@ class _Session:
                 if drawing is not None:
                     drawing.cancel()
         except BaseExceptionGroup as group:
-            raise _first_fault(group) from group
+            raise first_fault(group) from group
         return None if self._main.cancelled() else self._main.result()
 
     async def _snipe(self, settings: Settings) -> LocalnetRun:
@@ -142,19 +142,3 @@ def _with_seed(settings: Settings, seed: int | None) -> Settings:
 def _configure_logging(console: Console) -> None:
     handler = RichHandler(console=console, show_path=False, show_time=False)
     logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler], force=True)
-
-
-def _first_fault(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Return the operating fault inside a group, or the group itself when it holds a bug."""
-    leaves = list(_leaves(group))
-    faults = [leaf for leaf in leaves if isinstance(leaf, SlotzeroError)]
-    bugs = [leaf for leaf in leaves if not isinstance(leaf, SlotzeroError | asyncio.CancelledError)]
-    return faults[0] if faults and not bugs else group
-
-
-def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
-    for inner in group.exceptions:
-        if isinstance(inner, BaseExceptionGroup):
-            yield from _leaves(inner)
-        else:
-            yield inner
