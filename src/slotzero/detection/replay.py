@@ -4,7 +4,8 @@ A file is one JSON document, an array of them, or one on each line (NDJSON). A d
 
 * a log notification as a WebSocket feed sends it;
 * what getTransaction answers, the bare result or the whole JSON-RPC reply, in any encoding and version;
-* a transaction of a block as blockSubscribe sends it, or a whole blockNotification of at most 1 MB.
+* a transaction of a block as blockSubscribe sends it, or a whole blockNotification of at most 1 MB;
+* a line of a recording (`detection.recording`): the frame in it counts, other lines are passed over.
 
 Of a transaction the inner instructions decide, and its log where they are not recorded: logs are cut or missing more
 often. Replies to a subscription are counted as frames and otherwise passed over. What cannot be read is counted under
@@ -45,6 +46,10 @@ class _Kind(Struct):
     transaction: msgspec.Raw = msgspec.Raw()
 
 
+class _RecordedLine(Struct):
+    frame: msgspec.Raw
+
+
 class _Block(Struct):
     transactions: list[TransactionDocument] | None = None
 
@@ -62,6 +67,9 @@ class _BlockParams(Struct):
     result: _BlockResult
 
 
+_RECORDED: Final = b'{"kind":"'
+_RECORDED_FRAME: Final = b'{"kind":"frame"'
+_RECORDED_LINE: Final = msgspec.json.Decoder(_RecordedLine)
 _KIND: Final = msgspec.json.Decoder(_Kind)
 _TRANSACTION: Final = msgspec.json.Decoder(TransactionDocument)
 _BLOCK: Final = msgspec.json.Decoder(_BlockParams)
@@ -81,6 +89,11 @@ class Replay:
 
     def feed(self, document: bytes) -> None:
         """Take one document; what it is not is counted as a malformed frame."""
+        if document.startswith(_RECORDED):
+            if not document.startswith(_RECORDED_FRAME):
+                return
+            with suppress(*UNREADABLE):  # a damaged line stays what it is, and is counted
+                document = bytes(_RECORDED_LINE.decode(document).frame)
         if len(document) > MAX_FRAME_BYTES:
             self._detector.drop_document(DropReason.FRAME_TOO_LARGE)
             return

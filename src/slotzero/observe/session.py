@@ -24,7 +24,7 @@ from slotzero.observe.run_document import run_document
 from slotzero.workloads.localnet_run import LocalnetRun, snipe_on_localnet
 from slotzero.workloads.paper_run import snipe_on_paper
 
-__all__ = ["run_session"]
+__all__ = ["run_session", "with_seed"]
 
 _REDRAW_S: Final = 0.25
 
@@ -53,7 +53,7 @@ def run_session(
     Raises:
         SlotzeroError: What went wrong.
     """
-    settings = _with_seed(load(config), seed)
+    settings = with_seed(load(config), seed)
     snipe = snipe_on_paper if is_paper else snipe_on_localnet
     session = _Session(snipe, until_closed, for_s, shows_table=not as_json and sys.stderr.isatty())
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -133,7 +133,8 @@ class _Session:
                 await asyncio.sleep(_REDRAW_S)
 
 
-def _with_seed(settings: Settings, seed: int | None) -> Settings:
+def with_seed(settings: Settings, seed: int | None) -> Settings:
+    """Return settings with another seed; None leaves them as they are."""
     if seed is None:
         return settings
     return msgspec.structs.replace(settings, localnet=msgspec.structs.replace(settings.localnet, seed=seed))

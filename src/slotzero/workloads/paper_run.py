@@ -191,7 +191,7 @@ async def trade_on_paper(
             end_lamports=_balance(desk, wallets),
             expected_lamports=report.expected_lamports,
             cluster=parts.cluster,
-            paper=desk.report(rpc.forwarded),
+            paper=desk.report(rpc.forwarded, slippage_lamports=_slippage(desk, journal)),
         )
 
 
@@ -206,6 +206,17 @@ async def _run(engine: Engine, desk: PaperDesk, until_closed: int | None, for_s:
 
 def _balance(desk: PaperDesk, wallets: Sequence[Pubkey]) -> Lamports:
     return Lamports(sum(desk.book.balance(wallet) for wallet in wallets))
+
+
+def _slippage(desk: PaperDesk, journal: Journal) -> int:
+    """Return how much worse this run's fills were than what was quoted when they were signed."""
+    worse = 0
+    for intent in journal.state.intents.values():
+        fill = desk.fill(intent.signed.signature)
+        if fill is not None and fill.failed_by is None:
+            quoted = intent.signed.quoted_lamports
+            worse += (-quoted if intent.signed.side == "buy" else quoted) - fill.traded_lamports
+    return worse
 
 
 def _endowment(wallet: Pubkey, lamports: Lamports) -> ExternalTransfer:

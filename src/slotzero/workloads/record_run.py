@@ -36,7 +36,13 @@ from slotzero.detection.recording import (
 )
 from slotzero.errors import EndpointError, MalformedError, RpcError, TransportError
 from slotzero.secret import Secret
-from slotzero.solana.addresses import TOKEN_PROGRAM
+from slotzero.solana.addresses import (
+    ATA_PROGRAM,
+    COMPUTE_BUDGET_PROGRAM,
+    SYSTEM_PROGRAM,
+    TOKEN_2022_PROGRAM,
+    TOKEN_PROGRAM,
+)
 from slotzero.solana.endpoints import EndpointPool, EndpointSpec
 from slotzero.solana.pubsub import Gap, PubSub, Subscription
 from slotzero.solana.reads import MAX_KEYS
@@ -58,6 +64,8 @@ log = logging.getLogger(__name__)
 
 _COMMITMENT: Final = "processed"
 _STRANGER: Final = Pubkey.from_bytes(hashlib.sha256(b"slotzero record: a wallet that owns nothing").digest())
+_BUILT_IN: Final = frozenset({ATA_PROGRAM, COMPUTE_BUDGET_PROGRAM, SYSTEM_PROGRAM, TOKEN_2022_PROGRAM, TOKEN_PROGRAM})
+"""Programs that every fork has: their code is not worth its space."""
 _MARKETS: Final = 16
 """A venue takes its fee receivers in turn; after so many markets each has had its turn."""
 _FOLLOWED_POOLS: Final = 256
@@ -377,7 +385,7 @@ class Recorder:
             for instruction in trades:
                 keys[instruction.program_id] = None
                 keys.update(dict.fromkeys(meta.pubkey for meta in instruction.accounts))
-        return [key for key in keys if key not in self._known]
+        return [key for key in keys if key not in self._known and key not in _BUILT_IN]
 
     # ---- what is asked ---------------------------------------------------------------------------------------------
 

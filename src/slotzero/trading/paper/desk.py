@@ -289,11 +289,12 @@ class PaperDesk:
 
     # ---- looking inside --------------------------------------------------------------------------------------------
 
-    def report(self, forwarded: Mapping[str, int]) -> PaperReport:
+    def report(self, forwarded: Mapping[str, int], *, slippage_lamports: int) -> PaperReport:
         """Return what was done and charged so far.
 
         Args:
             forwarded: What the cluster was asked, by method.
+            slippage_lamports: How much worse the fills were than what was quoted.
         """
         sums, settings = self._sums, self._settings
         now = sum(self.book.balance(wallet) for wallet in self.book.wallets)
@@ -320,6 +321,7 @@ class PaperDesk:
             tips_lamports=sums["tips"],
             failed_lamports=sums["failed_fees"],
             net_lamports=now - self._start,
+            slippage_lamports=slippage_lamports,
             transactions_sent=forwarded.get("sendTransaction", 0),
             forwarded=dict(forwarded),
         )

@@ -33,6 +33,11 @@ class PaperFill(Struct, frozen=True, kw_only=True):
     token_balances: tuple[TokenBalance, ...]
 
     @property
+    def traded_lamports(self) -> LamportsDelta:
+        """What the trade itself cost (negative) or brought, without rent and without what sending cost."""
+        return LamportsDelta(self.free_lamports + self.deposit)
+
+    @property
     def free_lamports(self) -> LamportsDelta:
         """What it would have moved had sending cost nothing; 0 for one that failed."""
         return LamportsDelta(self.after - self.before + self.fee + self.tip)
@@ -73,6 +78,8 @@ class PaperReport(Struct, frozen=True, kw_only=True):
         fees_lamports: Of those that landed without an error: base and priority fee.
         failed_lamports: The fees of those that failed.
         net_lamports: What the wallets changed by.
+        slippage_lamports: How much worse the fills were than what was quoted when they were signed, the others' trades
+            of the meantime and accounts that had to be filled up; part of `free_lamports`, not beside it.
         transactions_sent: Sent to the cluster: none.
         forwarded: What it was asked, by method.
     """
@@ -89,5 +96,6 @@ class PaperReport(Struct, frozen=True, kw_only=True):
     tips_lamports: int
     failed_lamports: int
     net_lamports: int
+    slippage_lamports: int
     transactions_sent: int
     forwarded: dict[str, int]
