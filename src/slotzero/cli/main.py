@@ -6,9 +6,16 @@ from typing import Final
 
 import typer
 
+from slotzero.cli.bench import bench
 from slotzero.cli.check import check
+from slotzero.cli.compare import compare
 from slotzero.cli.config import config_app
+from slotzero.cli.dashboards import dashboards_app
+from slotzero.cli.doctor import doctor
+from slotzero.cli.history import history_app
+from slotzero.cli.load import load
 from slotzero.cli.localnet import localnet
+from slotzero.cli.positions import close, panic, positions
 from slotzero.cli.record import record
 from slotzero.cli.replay import replay
 from slotzero.cli.run import run
@@ -35,7 +42,16 @@ app.command()(localnet)
 app.command()(record)
 app.command()(replay)
 app.command()(check)
+app.command()(compare)
+app.command()(positions)
+app.command()(close)
+app.command()(panic)
+app.command()(doctor)
+app.command()(load)
+app.command()(bench)
 app.add_typer(config_app, name="config")
+app.add_typer(dashboards_app, name="dashboards")
+app.add_typer(history_app, name="history")
 app.add_typer(wallet_app, name="wallet")
 
 

@@ -7,8 +7,6 @@ from typing import Annotated, Final
 
 import typer
 
-from slotzero.errors import UsageError
-
 __all__ = ["run"]
 
 _INTERRUPTED: Final = 130
@@ -35,28 +33,44 @@ def run(
         typer.Option(min=0, max=2**63 - 1, help="Everything launched on the embedded chain follows from it."),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else.")] = False,
+    password_file: Annotated[
+        Path | None,
+        typer.Option(help="Live: the keystore's password, on the first line of a file (mode 0600) or pipe."),
+    ] = None,
+    password_from_env: Annotated[
+        bool, typer.Option("--password-from-env", help="Live: take the password from SLOTZERO_PASSWORD.")
+    ] = False,
+    yes_i_mean_it: Annotated[
+        bool, typer.Option("--yes-i-mean-it", help="Live: trade real money without asking, for services.")
+    ] = False,
 ) -> None:
     """Snipe new pools: detect, check, buy, watch, sell.
 
-    On the embedded chain (the default) everything it needs is started and ended with it. On paper the configured
-    endpoints are read and nothing is sent: fills are computed in a fork of the chain. Ctrl-C sells what is held
+    On the embedded chain (the default) everything it needs is started and ended with it. Ctrl-C sells what is held
     and ends; a second Ctrl-C ends at once, and the journal keeps what is held.
+
+    --cluster paper reads the endpoints of your configuration and sends nothing: fills are computed in a fork of the
+    chain, and fees, tips and failed sends are charged as [paper] says.
+
+    --cluster live trades real money on the endpoints of your configuration. It needs [limits] trade_lamports,
+    hour_lamports and day_lamports set, a keystore (`slotzero wallet new`), and a typed confirmation.
 
     Example: slotzero run --until-closed 3 --seed 7
     """
-    if cluster is Cluster.LIVE:
-        raise UsageError("--cluster live is not available yet; use --cluster localnet or --cluster paper")
     # Here, so that `slotzero --help` loads none of the bot's parts.
-    from slotzero.observe.session import run_session  # noqa: PLC0415
+    from slotzero.observe.session import RunRequest, run_session  # noqa: PLC0415
 
-    interrupted = run_session(
+    request = RunRequest(
         config=config,
+        cluster=cluster.value,
         until_closed=until_closed,
         for_s=for_s,
         seed=seed,
         as_json=json,
-        stdout=sys.stdout,
-        is_paper=cluster is Cluster.PAPER,
+        password_file=password_file,
+        password_from_environment=password_from_env,
+        is_confirmed=yes_i_mean_it,
     )
+    interrupted = run_session(request, stdout=sys.stdout)
     if interrupted:
         raise typer.Exit(_INTERRUPTED)

@@ -1,5 +1,6 @@
 """What a person sees of a run: a live table on a terminal, and a summary at the end."""
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import Final
 
@@ -9,20 +10,22 @@ from rich.table import Table
 from rich.text import Text
 
 from slotzero.clock import as_ms
+from slotzero.control import Status
 from slotzero.engine import EngineReport
 from slotzero.observe.run_document import latencies
 from slotzero.perf.stats import Percentiles
 from slotzero.trading.journal import PositionRecord
 from slotzero.trading.sniper import Refused
 from slotzero.units import format_sol
-from slotzero.workloads.localnet_run import LocalnetRun
+from slotzero.workloads.bot_run import BotRun
 
-__all__ = ["live_view", "print_summary"]
+__all__ = ["live_view", "print_summary", "status_view"]
 
 _SHOWN_LIVE: Final = 8
 _SHOWN_DIFFERENCES: Final = 20
 _SOL_DIGITS: Final = 6
 _KEY_ENDS: Final = 4
+_ID_CHARS: Final = 8
 _DETAIL_CHARS: Final = 90
 
 
@@ -36,7 +39,7 @@ def live_view(report: EngineReport) -> RenderableType:
     )
 
 
-def print_summary(console: Console, run: LocalnetRun) -> None:
+def print_summary(console: Console, run: BotRun) -> None:
     """Print what a finished run has done."""
     report = run.report
     console.print(_counts(report))
@@ -48,10 +51,36 @@ def print_summary(console: Console, run: LocalnetRun) -> None:
     console.print(_facts(run))
 
 
-def _facts(run: LocalnetRun) -> Table:
+def status_view(status: Status) -> RenderableType:
+    """Return what a running bot says of itself over its control socket."""
+    table = _table("positions", "id", "symbol", "mint", "state", "reason")
+    for name in ("paid", "worth", "stop", "PnL (SOL)"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for position in status.positions:
+        worth, stop = position.value_lamports, position.stop_lamports
+        table.add_row(
+            position.id[:_ID_CHARS],
+            _plain(position.symbol),
+            _short(position.mint),
+            position.state,
+            _plain(position.reason),
+            _sol(position.quoted_lamports),
+            "" if worth is None else _sol(worth),
+            "" if stop is None else _sol(stop),
+            _sol(position.pnl_lamports + (worth or 0)),
+        )
+    halted = f"   buying is stopped: {status.halted}" if status.halted else ""
+    counts = (
+        f"process {status.pid}   seen {status.detected}   bought {status.bought}   closed {status.closed}   "
+        f"buys under way {status.buys_under_way}{halted}"
+    )
+    return Group(Text(counts, style="bold"), table)
+
+
+def _facts(run: BotRun) -> Table:
     report = run.report
     change = run.end_lamports - run.start_lamports
-    pace = "an existing chain" if run.slot_ms is None else f"slots of {run.slot_ms} ms, seed {run.seed}"
+    pace = "joined" if run.slot_ms is None else f"slots of {run.slot_ms} ms, seed {run.seed}"
     calls = ", ".join(f"{purpose} {count}" for purpose, count in sorted(report.rpc_calls.items()))
     table = Table.grid(padding=(0, 2))
     for name, fact in (
@@ -64,15 +93,39 @@ def _facts(run: LocalnetRun) -> Table:
             ),
         ),
         *(("differs", item.detail) for item in report.differences[:_SHOWN_DIFFERENCES]),
+        *_load_facts(report),
         ("RPC calls", f"{calls}; between a frame and signed bytes {report.rpc_calls.get('plan', 0)}"),
         (
             "chain",
-            f"embedded, {pace}, {as_ms(run.duration_ns) / 1000:.1f} s; waited time is its slot timer and loopback",
+            f"{'embedded' if run.cluster == 'localnet' else run.cluster}, {pace}, {as_ms(run.duration_ns) / 1000:.1f} s"
+            + ("; waited time is its slot timer and loopback" if run.cluster == "localnet" else ""),
         ),
         ("journal", run.journal),
     ):
         table.add_row(Text(name, style="bold"), Text(fact, overflow="fold"))
     return table
+
+
+def _load_facts(report: EngineReport) -> list[tuple[str, str]]:
+    """What the run says of its own load: reads, loop, admission, rug signals, the kill switch."""
+    reads, loop, admission, halt = report.reads, report.loop_delay, report.admission, report.limits.state
+    snipes, calls, saved = max(report.bought, 1), sum(report.rpc_calls.values()), reads.without_rpc_bps / 100
+    over = f"{loop.over_5_ms} of {loop.probes}"
+    facts = [
+        ("reads", f"{saved:.0f} % of account reads without an RPC call; {calls / snipes:.1f} calls a buy"),
+        ("loop", f"delay p99 {loop.p99_ms:.2f} ms, longest {loop.max_ms:.1f} ms; {over} over 5 ms"),
+    ]
+    if admission.waited:
+        facts.append(("admission", f"{admission.waited} pools waited, {admission.dropped} were dropped"))
+    if report.alerts:
+        signals = Counter(item.alert.signal for item in report.alerts)
+        facts.append(("rug watch", ", ".join(f"{signal} {count}" for signal, count in signals.most_common())))
+    if len(report.endpoints) > 1:
+        states = ", ".join(f"{endpoint.name} {endpoint.state}" for endpoint in report.endpoints)
+        facts.append(("endpoints", states))
+    if halt.killed or halt.tripped:
+        facts.append(("stopped", halt.killed or halt.tripped))
+    return facts
 
 
 def _table(title: str, *columns: str) -> Table:

@@ -12,7 +12,7 @@ from slotzero.clock import as_ms, elapsed_ns
 from slotzero.config import load
 from slotzero.observe.console import print_summary
 from slotzero.observe.faults import first_fault
-from slotzero.observe.run_document import run_document
+from slotzero.observe.run_document import latencies, run_document
 from slotzero.observe.session import with_seed
 from slotzero.workloads.replay_run import TradedReplay, replay_trading
 
@@ -55,7 +55,11 @@ def replay_document(replay: TradedReplay) -> dict[str, object]:
     """
     index, document = replay.index, run_document(replay.run)
     del document["own_ms"], document["loop_delay_ms"]
+    timed = {c.value: whole for c, (whole, _) in latencies(replay.run.report).items() if whole.p99 > 0}
+    figures = document["latency_ms"]
+    assert isinstance(figures, dict)
     return document | {
+        "latency_ms": {name: figures[name] for name in timed},
         "recording": {
             "genesis": index.header.genesis,
             "frames": index.frames,

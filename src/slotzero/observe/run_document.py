@@ -18,7 +18,7 @@ from slotzero.perf.stats import Percentiles, percentiles
 from slotzero.trace import Component
 from slotzero.trading.journal import PositionRecord
 from slotzero.units import DurationNs
-from slotzero.workloads.localnet_run import LocalnetRun
+from slotzero.workloads.bot_run import BotRun
 
 __all__ = ["SCHEMA", "latencies", "run_document"]
 
@@ -43,7 +43,7 @@ def latencies(report: EngineReport) -> dict[Component, tuple[Percentiles, Percen
     return result
 
 
-def run_document(run: LocalnetRun) -> dict[str, object]:
+def run_document(run: BotRun) -> dict[str, object]:
     """Return the document of a finished run, ready to be encoded as JSON. *Pure.*"""
     report = run.report
     figures = latencies(report)
@@ -129,6 +129,7 @@ def run_document(run: LocalnetRun) -> dict[str, object]:
             "frames": report.detector.frames,
             "examined": report.detector.prefiltered,
             "dropped": report.detector.dropped,
+            "seen_first": report.seen_first,
         },
         "journal": run.journal,
         "paper": None if run.paper is None else msgspec.to_builtins(run.paper),
@@ -141,7 +142,7 @@ def run_document(run: LocalnetRun) -> dict[str, object]:
     }
 
 
-def _environment(run: LocalnetRun) -> dict[str, object]:
+def _environment(run: BotRun) -> dict[str, object]:
     libraries = {}
     for name in _LIBRARIES:
         try:

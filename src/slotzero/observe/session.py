@@ -6,60 +6,75 @@ import gc
 import logging
 import signal
 import sys
-from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Final, TextIO
+from typing import Final, TextIO, assert_never
 
 import msgspec
 import uvloop
+from msgspec import Struct
 from rich.console import Console
 from rich.live import Live
 from rich.logging import RichHandler
 
 from slotzero.config import Settings, load
 from slotzero.engine import Engine
+from slotzero.errors import UsageError
 from slotzero.observe.console import live_view, print_summary
 from slotzero.observe.faults import first_fault
 from slotzero.observe.run_document import run_document
-from slotzero.workloads.localnet_run import LocalnetRun, snipe_on_localnet
+from slotzero.trading.wallets.passwords import PasswordSource
+from slotzero.workloads.bot_run import BotRun, ClusterName
+from slotzero.workloads.live_run import CONFIRMATION, LiveRequest, snipe_live
+from slotzero.workloads.localnet_run import snipe_on_localnet
 from slotzero.workloads.paper_run import snipe_on_paper
 
-__all__ = ["run_session", "with_seed"]
+__all__ = ["RunRequest", "run_session", "with_seed"]
 
 _REDRAW_S: Final = 0.25
 
 
-def run_session(
-    *,
-    config: Path | None,
-    until_closed: int | None,
-    for_s: float | None,
-    seed: int | None,
-    as_json: bool,
-    stdout: TextIO,
-    is_paper: bool = False,
-) -> bool:
-    """Run the sniper until it is done and show what it did. Returns whether it was interrupted.
+class RunRequest(Struct, frozen=True, kw_only=True):
+    """What `slotzero run` was asked for.
 
-    Args:
+    Attributes:
         config: The configuration's file, or None for the defaults.
+        cluster: What to trade on.
         until_closed: End when so many positions have been closed.
         for_s: End after so many seconds.
         seed: Takes the place of the configured one, or None.
         as_json: Print the document instead of tables.
+        password_file: Live: where the keystore's password is; None = ask on the terminal.
+        password_from_environment: Live: take it from the environment instead.
+        is_confirmed: Live: the person has said so on the command line.
+    """
+
+    config: Path | None = None
+    cluster: ClusterName = "localnet"
+    until_closed: int | None = None
+    for_s: float | None = None
+    seed: int | None = None
+    as_json: bool = False
+    password_file: Path | None = None
+    password_from_environment: bool = False
+    is_confirmed: bool = False
+
+
+def run_session(request: RunRequest, *, stdout: TextIO) -> bool:
+    """Run the sniper until it is done and show what it did. Returns whether it was interrupted.
+
+    Args:
+        request: What to do.
         stdout: Where the result goes; everything else goes to stderr.
-        is_paper: Read the configured endpoints and send nothing.
 
     Raises:
         SlotzeroError: What went wrong.
     """
-    settings = with_seed(load(config), seed)
-    snipe = snipe_on_paper if is_paper else snipe_on_localnet
-    session = _Session(snipe, until_closed, for_s, shows_table=not as_json and sys.stderr.isatty())
+    settings = with_seed(load(request.config), request.seed)
+    session = _Session(request, shows_table=not request.as_json and sys.stderr.isatty())
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         run = runner.run(session.run(settings))
     if run is not None:
-        if as_json:
+        if request.as_json:
             stdout.write(msgspec.json.encode(run_document(run)).decode() + "\n")
         else:
             print_summary(Console(file=stdout), run)
@@ -67,24 +82,15 @@ def run_session(
 
 
 class _Session:
-    def __init__(
-        self,
-        snipe: Callable[..., Coroutine[None, None, LocalnetRun]],
-        until_closed: int | None,
-        for_s: float | None,
-        *,
-        shows_table: bool,
-    ) -> None:
-        self._start = snipe
-        self._until_closed = until_closed
-        self._for_s = for_s
+    def __init__(self, request: RunRequest, *, shows_table: bool) -> None:
+        self._request = request
         self._console = Console(stderr=True)
         self._shows_table = shows_table
         self._engine: Engine | None = None
-        self._main: asyncio.Task[LocalnetRun] | None = None
+        self._main: asyncio.Task[BotRun] | None = None
         self.was_interrupted = False
 
-    async def run(self, settings: Settings) -> LocalnetRun | None:
+    async def run(self, settings: Settings) -> BotRun | None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._on_signal)
@@ -101,13 +107,41 @@ class _Session:
             raise first_fault(group) from group
         return None if self._main.cancelled() else self._main.result()
 
-    async def _snipe(self, settings: Settings) -> LocalnetRun:
+    async def _snipe(self, settings: Settings) -> BotRun:
         # What start-up has allocated lives as long as the process: no reason to look at it in every collection.
         gc.collect()
         gc.freeze()
-        return await self._start(
-            settings, until_closed=self._until_closed, for_s=self._for_s, on_engine=self._on_engine
-        )
+        request = self._request
+        match request.cluster:
+            case "localnet":
+                return await snipe_on_localnet(
+                    settings, until_closed=request.until_closed, for_s=request.for_s, on_engine=self._on_engine
+                )
+            case "live":
+                live = LiveRequest(
+                    passwords=PasswordSource(
+                        file=request.password_file, from_environment=request.password_from_environment
+                    ),
+                    confirm=None if request.is_confirmed else self._confirm,
+                )
+                return await snipe_live(
+                    settings, live, until_closed=request.until_closed, for_s=request.for_s, on_engine=self._on_engine
+                )
+            case "paper":
+                return await snipe_on_paper(
+                    settings, until_closed=request.until_closed, for_s=request.for_s, on_engine=self._on_engine
+                )
+            case "replay":
+                raise UsageError("a recording is traded with `slotzero replay FILE --trade`")
+            case _:
+                assert_never(request.cluster)
+
+    def _confirm(self, told: str) -> bool:
+        """Show what is about to happen and wait for the person to type it. Without a terminal nobody can."""
+        self._console.print(told)
+        if not sys.stdin.isatty():
+            return False
+        return self._console.input(f"Type [bold]{CONFIRMATION}[/bold] to begin: ").strip() == CONFIRMATION
 
     def _on_engine(self, engine: Engine) -> None:
         self._engine = engine

@@ -19,7 +19,7 @@ from slotzero.perf.types import BenchmarkError, HookFailed, SampleFailed, Unawai
 from slotzero.perf.watchdog import Watchdog
 from slotzero.trace import Component, Span, Trace
 
-__all__ = ["AbandonedError", "Callable0", "Check", "SampleLoop", "Tape", "is_async", "kind_of"]
+__all__ = ["AbandonedError", "Callable0", "Check", "SampleLoop", "Tape", "is_async", "kind_of", "leaf_of"]
 
 Callable0: TypeAlias = Callable[[], object]
 Check: TypeAlias = Callable[[object], str | None]
@@ -31,6 +31,7 @@ _FOLD_AT: Final = 65_536
 _HOLD_MS: Final = 5
 """The longest we keep the loop for ourselves when samples never suspend. Timers, cancellation and the loop-delay
 probes of others run then; the next sample finds somewhat colder caches."""
+_NS_PER_S: Final = 1e9
 _MOST_KINDS: Final = 32
 _MOST_TEXT: Final = 500
 _MOST_TYPES: Final = 1_000
@@ -56,7 +57,18 @@ class Tape:
         starts: Where clocks of traces started.
     """
 
-    __slots__ = ("durations", "errors", "examples", "failed", "histogram", "own", "spans", "starts", "waited")
+    __slots__ = (
+        "_split_at",
+        "durations",
+        "errors",
+        "examples",
+        "failed",
+        "histogram",
+        "own",
+        "spans",
+        "starts",
+        "waited",
+    )
 
     def __init__(self) -> None:
         self.durations = array("q")
@@ -66,6 +78,8 @@ class Tape:
         self.errors: dict[str, int] = {}
         self.examples: dict[str, str] = {}
         self.spans = 0
+        self._split_at = 0
+        """How many durations there were when the last span was taken in: whether the last sample had one."""
         self.starts: set[Literal["chain", "frame"]] = set()
         self.histogram: Histogram | None = None
 
@@ -91,12 +105,29 @@ class Tape:
         self.errors[kind] = self.errors.get(kind, 0) + 1
         self.examples.setdefault(kind, text[:_MOST_TEXT])
 
+    def split(self, span: Span) -> None:
+        """Put a span's time in place of the last duration: it starts and stops where the component does."""
+        self.durations[-1] = span.total_ns
+        self.spans += 1
+        self._split_at = len(self.durations)
+        self.starts.add(span.starts_at)
+        if span.own_ns is not None and span.waited_ns is not None:
+            self.own.append(span.own_ns)
+            self.waited.append(span.waited_ns)
+
     def take_back(self) -> None:
-        """Move the last duration to the failed ones."""
+        """Move the last duration to the failed ones, and forget what its span said."""
+        if self._split_at == len(self.durations):
+            self._split_at = 0
+            self.spans -= 1
+            if len(self.own) > self.spans:  # either every sample of a component tells, or none does
+                self.own.pop()
+                self.waited.pop()
         self.failed.append(self.durations.pop())
 
     def fold(self) -> None:
         """Move all durations to the histogram."""
+        self._split_at = 0
         if self.histogram is None:
             self.histogram = Histogram()
         self.histogram.fold(self.durations)
@@ -108,11 +139,16 @@ def is_async(fn: Callable0) -> bool:
     return inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(getattr(fn, "__call__", None))  # noqa: B004 its kind, not whether it is there
 
 
-def kind_of(error: BaseException) -> str:
-    """Return a stable short name of an error: its class, for a group that of its first leaf."""
+def leaf_of(error: BaseException) -> BaseException:
+    """Return the error itself, for a group its first leaf."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
-    return type(error).__name__
+    return error
+
+
+def kind_of(error: BaseException) -> str:
+    """Return a stable short name of an error: its class, for a group that of its first leaf."""
+    return type(leaf_of(error)).__name__
 
 
 class SampleLoop:
@@ -123,7 +159,8 @@ class SampleLoop:
         component: Whose span a returned `Trace` is asked for.
         timeout_ms: A sample that takes as long or longer counts as a timeout.
         fail_fast: Whether the first failure ends it.
-        setup: Called before each sample, outside the clock; awaited when it returns something to await.
+        setup: Called before each sample, outside the clock; awaited when it returns something to await, for as long as
+            a sample may take.
         teardown: Called after each sample, failed ones included, likewise.
         check: Looks at each returned value, outside the clock.
         watch: Open while samples are taken.
@@ -209,9 +246,9 @@ class SampleLoop:
                 took = end - start
                 keep(took)
                 if took >= limit:
-                    self._overdue(tape, number)
+                    value = self._overdue(tape, number)
                 elif value is not None and type(value) not in plain:
-                    self._examine(tape, value)
+                    value = self._examine(tape, value)
             if around:
                 await self._after(tape, value)
             if end > give_up:
@@ -240,9 +277,9 @@ class SampleLoop:
                 took = end - start
                 keep(took)
                 if took >= limit:
-                    self._overdue(tape, number)
+                    value = self._overdue(tape, number)
                 elif value is not None and type(value) not in plain:
-                    self._examine(tape, value)
+                    value = self._examine(tape, value)
             if around:
                 await self._after(tape, value)
             if end > give_up:
@@ -256,7 +293,7 @@ class SampleLoop:
 
     async def _before(self) -> None:
         if self._setup is not None:
-            await _called(self._setup, "setup")
+            await self._called(self._setup, "setup")
 
     async def _after(self, tape: Tape, value: object) -> None:
         if self._check is not None and value is not _FAILED:
@@ -268,7 +305,17 @@ class SampleLoop:
                 tape.take_back()
                 self._count(tape, kind, f"the check found {kind}")
         if self._teardown is not None:
-            await _called(self._teardown, "teardown")
+            await self._called(self._teardown, "teardown")
+
+    async def _called(self, hook: Callable0, name: Literal["setup", "teardown"]) -> None:
+        """Call a hook; what it awaits may take as long as a sample, so that nobody waits for it for ever."""
+        try:
+            result = hook()
+            if inspect.isawaitable(result):
+                async with asyncio.timeout(self._timeout_ns / _NS_PER_S):
+                    await result
+        except Exception as error:
+            raise AbandonedError(_hook_failed(name, error)) from error
 
     def _failed(self, tape: Tape, error: BaseException, number: int, took: int) -> object:
         if self._watch.is_ours(error, number):
@@ -284,9 +331,10 @@ class SampleLoop:
         self._count(tape, kind_of(error), str(error), error)
         return _FAILED
 
-    def _overdue(self, tape: Tape, number: int) -> None:
+    def _overdue(self, tape: Tape, number: int) -> object:
         self._watch.forgive(number)
         self._count(tape, TIMEOUT, "it came back, too late")
+        return _FAILED
 
     def _count(self, tape: Tape, kind: str, text: str, cause: BaseException | None = None) -> None:
         tape.count_error(kind, text)
@@ -295,47 +343,33 @@ class SampleLoop:
             failed = SampleFailed(phase=self._phase, sample=sample, kind=kind, message=text[:_MOST_TEXT])
             raise AbandonedError(failed) from cause
 
-    def _examine(self, tape: Tape, value: object) -> None:
-        """Look at a returned value of a kind not seen before, or one that tells the sample's own times."""
+    def _examine(self, tape: Tape, value: object) -> object:
+        """Look at a returned value of a kind not seen before, or one that tells the sample's own times.
+
+        Returns:
+            The value, or the mark of a failed sample.
+        """
         if isinstance(value, Trace):
             span = value.span(self._component) if self._component is not None else None
             if span is None:
                 tape.take_back()
                 name = self._component.value if self._component else "no component"
                 self._count(tape, "incomplete_trace", f"the trace has no span of {name}")
-                return
-            self._split(tape, span)
+                return _FAILED
+            tape.split(span)
         elif isinstance(value, Span):
-            self._split(tape, value)
+            tape.split(value)
         elif (nobody := _unawaited(value)) is not None:
             raise AbandonedError(UnawaitedResult(returned=nobody))
         else:
             if len(self._plain) >= _MOST_TYPES:
                 self._plain.clear()
             self._plain.add(type(value))
-
-    @staticmethod
-    def _split(tape: Tape, span: Span) -> None:
-        """Put the span's time in place of the call's: it starts and stops where the component does."""
-        tape.durations[-1] = span.total_ns
-        tape.spans += 1
-        tape.starts.add(span.starts_at)
-        if span.own_ns is not None and span.waited_ns is not None:
-            tape.own.append(span.own_ns)
-            tape.waited.append(span.waited_ns)
+        return value
 
 
 _FAILED: Final = object()
 """Stands for the value of a sample that has none."""
-
-
-async def _called(hook: Callable0, name: Literal["setup", "teardown"]) -> None:
-    try:
-        result = hook()
-        if inspect.isawaitable(result):
-            await result
-    except Exception as error:
-        raise AbandonedError(_hook_failed(name, error)) from error
 
 
 def _hook_failed(hook: Literal["setup", "teardown", "check"], error: Exception) -> HookFailed:

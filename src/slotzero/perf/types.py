@@ -40,6 +40,7 @@ __all__ = [
     "MemoryMB",
     "MixedSpans",
     "NoSuccess",
+    "Progress",
     "ResourceStats",
     "SampleCount",
     "SampleFailed",
@@ -48,6 +49,7 @@ __all__ = [
     "Stuck",
     "SuccessRate",
     "Suggestion",
+    "SurroundingsFailed",
     "Target",
     "TargetVerdict",
     "ThroughputOps",
@@ -132,12 +134,16 @@ class Target(Struct, frozen=True, kw_only=True):
         aim_p95_ms: What we are after, or None.
         success_percent: The success rate must be above this, or None.
         ops_per_s: The throughput must be at least this, or None.
+        peak_memory_mb: The measuring process must stay below this, or None; likewise its average CPU. Both are looked
+            at only where resources are collected.
     """
 
     p95_ms: LatencyMs
     aim_p95_ms: LatencyMs | None = None
     success_percent: SuccessRate | None = None
     ops_per_s: ThroughputOps | None = None
+    peak_memory_mb: MemoryMB | None = None
+    avg_cpu_percent: CpuPercent | None = None
 
 
 class BenchmarkOptions(Struct, frozen=True, kw_only=True):
@@ -492,8 +498,24 @@ class CallableNotFound(Struct, frozen=True, kw_only=True, tag="callable_not_foun
     message: str
 
 
+class SurroundingsFailed(Struct, frozen=True, kw_only=True, tag="surroundings_failed"):
+    """What a workload builds around its samples could not be built (isolated benchmarks only)."""
+
+    reference: str
+    kind: str
+    message: str
+
+
 BenchmarkError: TypeAlias = (
-    UnawaitedResult | SampleFailed | HookFailed | NoSuccess | MixedSpans | Stuck | WorkerLost | CallableNotFound
+    UnawaitedResult
+    | SampleFailed
+    | HookFailed
+    | NoSuccess
+    | MixedSpans
+    | Stuck
+    | WorkerLost
+    | CallableNotFound
+    | SurroundingsFailed
 )
 
 
@@ -511,6 +533,15 @@ class BenchmarkFailure(Struct, frozen=True, kw_only=True, tag_field="outcome", t
 
 
 BenchmarkOutcome: TypeAlias = BenchmarkResult | BenchmarkFailure
+
+
+class Progress(Struct, frozen=True, kw_only=True):
+    """How far a benchmark is: `made` calls of `of` in its phase."""
+
+    name: str
+    phase: Literal["warmup", "measure"]
+    made: int
+    of: int
 
 
 class BenchmarkFinished(Struct, frozen=True, kw_only=True):
@@ -546,6 +577,8 @@ def sentence(error: BenchmarkError) -> str:
             return f"its process ended with exit code {exit_code} and no result; it last wrote: {output or 'nothing'}"
         case CallableNotFound(message=message):
             return message
+        case SurroundingsFailed(reference=reference, kind=kind, message=message):
+            return f"what {reference} needs could not be set up, {kind}: {message}"
         case _:
             assert_never(error)
 
@@ -572,7 +605,10 @@ class Comparison(Struct, frozen=True, kw_only=True):
         p_value: After the correction for the family of comparisons it belongs to.
         launches: Pairs of process launches it rests on.
         launches_needed: How many would decide it, when it is inconclusive.
-        detectable_percent: The smallest shift this run could have seen.
+        detectable_percent: The smallest shift this run could have seen, with a chance of 80 %.
+        confirmed: Whether an independent repeat came to the same alarm; None when there was none.
+        repeat_effect_percent: What the repeat measured.
+        note: What a reader should know of this line, or "".
     """
 
     name: str
@@ -586,6 +622,9 @@ class Comparison(Struct, frozen=True, kw_only=True):
     launches: int
     launches_needed: int | None = None
     detectable_percent: float | None = None
+    confirmed: bool | None = None
+    repeat_effect_percent: float | None = None
+    note: str = ""
 
 
 class Severity(enum.Enum):

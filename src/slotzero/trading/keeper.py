@@ -340,39 +340,45 @@ class PositionKeeper:
         if isinstance(ready, Refusal):
             await self._failed(sell, ready.detail, is_price=False)
             return
-        if self._position.state == "closed":  # the sell it was to overtake has landed meanwhile
+        if self._is_closed:  # the sell it was to overtake has landed meanwhile
             context.fees.settle(ready.charge, 0)
             return
         await context.journal.append(ready.event)
-        is_first = self._trace.at(Stamp.EXIT_SENT) is None
-
-        def on_sent(now: MonoNs) -> None:
-            context.journal.append(IntentSent(intent=ready.event.intent))
-            if is_first:
-                self._trace.mark(Stamp.EXIT_SENT, now)
-
-        outcome = await context.desk.execute(ready.signed, on_sent=on_sent)
+        outcome = await context.desk.execute(ready.signed, on_sent=lambda now: self._sent(ready, now))
         if isinstance(outcome, Confirmed) and self._trace.at(Stamp.EXIT_CONFIRMED) is None:
             self._trace.mark(Stamp.EXIT_CONFIRMED, context.clock.mono_ns())
         state = await context.accountant.settle(
             ready.event, outcome, self._market, on_record=lambda record: self._learn(ready, record)
         )
         context.fees.settle(ready.charge, 0 if state == "expired" else ready.fees.bid_lamports)
-        if state == "unknown":
-            self._over.set()  # the next start settles it
-            return
-        intent = context.journal.state.intents[ready.event.intent]
-        if state != "landed":
-            if isinstance(outcome, Expired):
-                self._expired = expired_send(ready.fees, outcome)
-            is_price = isinstance(outcome, Failed) and self._market.is_slippage(outcome.err)
-            await self._failed(sell, f"{intent.state}: {intent.reason}", is_price=is_price)
-            return
+        match state:
+            case "unknown":
+                self._over.set()  # the next start settles it
+            case "landed":
+                self._landed(sell, ready)
+            case _:
+                if isinstance(outcome, Expired):
+                    self._expired = expired_send(ready.fees, outcome)
+                is_price = isinstance(outcome, Failed) and self._market.is_slippage(outcome.err)
+                intent = context.journal.state.intents[ready.event.intent]
+                await self._failed(sell, f"{intent.state}: {intent.reason}", is_price=is_price)
+
+    @property
+    def _is_closed(self) -> bool:
+        return self._position.state == "closed"
+
+    def _sent(self, ready: _Signed, now: MonoNs) -> None:
+        self._context.journal.append(IntentSent(intent=ready.event.intent))
+        if self._trace.at(Stamp.EXIT_SENT) is None:
+            self._trace.mark(Stamp.EXIT_SENT, now)
+
+    def _landed(self, sell: Sell, ready: _Signed) -> None:
         self._expired = None
         self._rug.on_sell_settled(sell.id, tokens=sell.tokens, quote_out=ready.event.quoted_lamports)
-        received, now = max(intent.lamports_delta, 0), context.clock.mono_ns()
-        self._act(self._machine.on_fill(sell.id, tokens_sold=sell.tokens, received=received, now=now), now)
-        if self._position.state == "closed":
+        delta = self._context.journal.state.intents[ready.event.intent].lamports_delta
+        now = self._context.clock.mono_ns()
+        self._act(self._machine.on_fill(sell.id, tokens_sold=sell.tokens, received=max(delta, 0), now=now), now)
+        if self._is_closed:
             self._over.set()
         else:
             self.lay_shelf()

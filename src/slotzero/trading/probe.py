@@ -1,5 +1,6 @@
 """The round trip a safety check simulates: a fresh address, funded in the same transaction, buys and sells it all."""
 
+import secrets
 from typing import Final
 
 from msgspec import Struct
@@ -44,7 +45,7 @@ async def read_rent(rpc: Rpc) -> RentFacts:
 
 
 def round_trip_probe(
-    market: Market, payer: Pubkey, plan: BuyPlan, *, rent: RentFacts, trader: Pubkey
+    market: Market, payer: Pubkey, plan: BuyPlan, *, rent: RentFacts, trader: Pubkey | None = None
 ) -> RoundTripProbe:
     """Build the probe of one buy plan. *Pure.*
 
@@ -53,8 +54,9 @@ def round_trip_probe(
         payer: Our wallet, which funds the trader; it must exist on chain and hold the funding.
         plan: What we are about to buy.
         rent: What the cluster asks for new accounts.
-        trader: Who buys and sells: a new address that nobody can have prepared for.
+        trader: Who buys and sells; None = a new random address that nobody can have prepared for.
     """
+    trader = trader or Pubkey.from_bytes(secrets.token_bytes(32))
     there = market.for_wallet(trader)
 
     def pay(to: Pubkey, lamports: int) -> Instruction:

@@ -34,7 +34,6 @@ from slotzero.solana.addresses import TOKEN_2022_PROGRAM, TOKEN_PROGRAM
 from slotzero.solana.rpc import AccountInfo, Rpc, RpcClient
 from slotzero.solana.token import parse_token_account
 from slotzero.trading.filters import Refusal
-from slotzero.trading.identities import SystemIdentities
 from slotzero.trading.plan import plan_buy
 from slotzero.trading.probe import read_rent, round_trip_probe
 from slotzero.units import LAMPORTS_PER_SOL, Lamports, MonoNs, Slot, TokenAmount
@@ -133,8 +132,7 @@ async def _check(rpc: Rpc, mint: Pubkey, settings: Settings, *, wants_offchain: 
         plan = plan_buy(market, pool.reserves, settings.trade)
         if not isinstance(plan, Refusal):
             await _fund(rpc, Lamports(4 * plan.limit_lamports + LAMPORTS_PER_SOL))
-            stranger = SystemIdentities().address()
-            probe = round_trip_probe(market, _PAYER, plan, rent=await read_rent(rpc), trader=stranger)
+            probe = round_trip_probe(market, _PAYER, plan, rent=await read_rent(rpc))
     verdict = await _judge(rpc, pool, probe, settings.safety)
 
     offchain, offchain_fault = None, ""

@@ -8,54 +8,48 @@ for one of an earlier run, nor for a real one.
 import asyncio
 import functools
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from random import Random
 
-from msgspec import Struct
-from solders.pubkey import Pubkey
+from msgspec import Struct, structs
 
-from slotzero.clock import Clock, SystemClock, elapsed_ns
+from slotzero.clock import Clock, SystemClock
 from slotzero.config import Settings
-from slotzero.engine import Engine, EngineReport
+from slotzero.engine import Engine
 from slotzero.errors import UsageError
+from slotzero.hook import Hook, ignore
 from slotzero.secret import Secret
-from slotzero.solana.endpoints import EndpointPool, EndpointSpec
+from slotzero.solana.endpoints import EndpointPool
 from slotzero.solana.pubsub import PubSub
 from slotzero.solana.rpc import Rpc
 from slotzero.solana.transaction import Signer
 from slotzero.trading.identities import Identities, SystemIdentities
 from slotzero.trading.journal import ExternalTransfer, Journal, open_journal
-from slotzero.trading.limits import Limits
 from slotzero.trading.paper import Fork, PaperBook, PaperDesk, PaperPubSub, PaperRpc
-from slotzero.trading.probe import read_rent
-from slotzero.trading.rules import limits_rules
-from slotzero.units import Lamports, LamportsDelta
+from slotzero.units import LamportsDelta
 from slotzero.venues.registry import VENUES
-from slotzero.workloads.localnet_run import LocalnetRun, journal_path
+from slotzero.workloads.bot_run import BotRun, Cluster, endpoint_specs, run_bot, state_folder
 
-__all__ = ["PaperParts", "paper_chain", "paper_signers", "snipe_on_paper", "trade_on_paper"]
+__all__ = ["PaperParts", "paper_signers", "snipe_on_paper", "trade_on_paper"]
 
 
 class PaperParts(Struct, frozen=True, kw_only=True):
     """What a paper run is wired from.
 
     Attributes:
+        cluster: Where; it names no block engine, which would be a way out.
         upstream: Reads the real chain.
         open_pubsub: Makes the client of its notifications, given the desk and what `PubSub` takes.
         identities: Where ids come from.
         genesis: Which chain it is.
-        seed: Of the engine's variations.
     """
 
+    cluster: Cluster
     upstream: Rpc
-    ws_urls: tuple[str, ...]
     open_pubsub: Callable[..., PubSub]
     clock: Clock
     identities: Identities
     genesis: str
-    seed: int
-    silent_after_ms: int | None
-    cluster: str
 
 
 def paper_signers(settings: Settings, genesis: str) -> list[Signer]:
@@ -64,18 +58,14 @@ def paper_signers(settings: Settings, genesis: str) -> list[Signer]:
     return [Signer(Secret(hashlib.sha256(b"slotzero paper wallet " + owner.encode()).digest())) for owner in owners]
 
 
-def paper_chain(genesis: str, clock: Clock) -> str:
-    """Return the name a run's events have in a journal: no other run's, and no real one's."""
-    return f"paper {genesis} {clock.wall_ns()}"
-
-
 async def snipe_on_paper(
     settings: Settings,
     *,
     until_closed: int | None = None,
     for_s: float | None = None,
     on_engine: Callable[[Engine], None] | None = None,
-) -> LocalnetRun:
+    hook: Hook = ignore,
+) -> BotRun:
     """Run the sniper on the configured endpoints without sending anything. *Does I/O.*
 
     Args:
@@ -83,42 +73,53 @@ async def snipe_on_paper(
         until_closed: Stop when so many positions have been closed.
         for_s: Stop after so many seconds.
         on_engine: Called with the engine before it runs.
+        hook: Is told what happens.
 
     Raises:
         UsageError: No endpoints are configured.
         SlotzeroError: What went wrong, possibly inside an ExceptionGroup.
     """
-    cluster, clock = settings.cluster, SystemClock()
-    if not cluster.rpc_url:
+    if not settings.cluster.rpc_url:
         raise UsageError(
             "--cluster paper reads real endpoints; set [cluster] rpc_url and ws_url, for a first try to those that a "
             "running `slotzero localnet` prints"
         )
-    specs = [EndpointSpec(rpc=Secret(url)) for url in (cluster.rpc_url, *cluster.other_rpc_urls)]
-    async with EndpointPool(specs, clock=clock, timeout_ms=cluster.call_timeout_ms) as pool:
+    clock, cluster = SystemClock(), _cluster(settings)
+    timeout_ms = settings.cluster.call_timeout_ms
+    async with EndpointPool(endpoint_specs(cluster), clock=clock, timeout_ms=timeout_ms) as pool:
         genesis = await pool.get_genesis_hash()
-        book = open_journal(
-            settings.journal, paper_chain(genesis, clock), default=journal_path(f"paper-{genesis}"), clock=clock
-        )
+        chain = f"paper {genesis} {clock.wall_ns()}"
+        path = state_folder() / "paper" / genesis[:16] / "journal.sqlite3"
+        book = open_journal(settings.journal, chain, default=path, clock=clock)
         parts = PaperParts(
+            cluster=cluster,
             upstream=pool,
-            ws_urls=(cluster.ws_url, *cluster.other_ws_urls),
             open_pubsub=PaperPubSub,
             clock=clock,
             identities=SystemIdentities(),
             genesis=genesis,
-            seed=settings.localnet.seed,
-            silent_after_ms=cluster.silent_after_ms or None,
-            cluster="paper",
         )
         async with asyncio.TaskGroup() as tasks:
             health = tasks.create_task(pool.run(), name="endpoints")
             try:
                 return await trade_on_paper(
-                    settings, parts, book, until_closed=until_closed, for_s=for_s, on_engine=on_engine
+                    settings, parts, book, until_closed=until_closed, for_s=for_s, on_engine=on_engine, hook=hook
                 )
             finally:
                 health.cancel()
+
+
+def _cluster(settings: Settings) -> Cluster:
+    cluster = settings.cluster
+    return Cluster(
+        name="paper",
+        rpc=(cluster.rpc_url, *cluster.other_rpc_urls),
+        ws=(cluster.ws_url, *cluster.other_ws_urls),
+        slot_ms=None,
+        silent_after_ms=cluster.silent_after_ms or None,
+        seed=settings.localnet.seed,
+        geyser=cluster.geyser_url,
+    )
 
 
 async def trade_on_paper(
@@ -129,7 +130,8 @@ async def trade_on_paper(
     until_closed: int | None = None,
     for_s: float | None = None,
     on_engine: Callable[[Engine], None] | None = None,
-) -> LocalnetRun:
+    hook: Hook = ignore,
+) -> BotRun:
     """Run the engine behind a paper node. *Does I/O.*
 
     Args:
@@ -139,73 +141,46 @@ async def trade_on_paper(
         until_closed: As of `snipe_on_paper`, and so are the others.
         for_s: Likewise.
         on_engine: Likewise.
+        hook: Likewise.
     """
-    clock = parts.clock
+    assert not parts.cluster.jito, "a block engine would be a way out"
+    clock, lamports = parts.clock, settings.paper.wallet_lamports
     signers = paper_signers(settings, parts.genesis)
     wallets = [signer.pubkey for signer in signers]
-    rent = await read_rent(parts.upstream)
-    desk = PaperDesk(
-        parts.upstream,
-        Fork(rent.empty_account_lamports),
-        PaperBook(wallets, settings.paper.wallet_lamports),
-        settings.paper,
-        clock=clock,
-    )
+    fork = Fork(await parts.upstream.get_minimum_balance(0))
+    desk = PaperDesk(parts.upstream, fork, PaperBook(wallets, lamports), settings.paper, clock=clock)
     await desk.warm(venue.program for venue in VENUES.values())
     rpc = PaperRpc(parts.upstream, desk, clock=clock)
-    limits = Limits(
-        limits_rules(settings.limits, open_positions=settings.trade.max_open_positions),
-        overhead_lamports=Lamports(rent.first_trade_lamports + settings.fees.max_bid_lamports),
-    )
-    book.listen(limits.record)
-    async with book as journal:
+
+    async def endow(journal: Journal) -> None:
         for wallet in wallets:
-            await journal.append(_endowment(wallet, settings.paper.wallet_lamports))
-        engine = Engine(
-            settings,
-            rpc=rpc,
-            ws_urls=parts.ws_urls,
-            silent_after_ms=parts.silent_after_ms,
-            journal=journal,
-            signers=signers,
-            venues=tuple(VENUES.values()),
-            clock=clock,
-            limits=limits,
-            rent=rent,
-            rng=Random(parts.seed),  # noqa: S311 paper money
-            identities=parts.identities,
-            open_pubsub=functools.partial(parts.open_pubsub, desk=desk),
-        )
-        if on_engine is not None:
-            on_engine(engine)
-        start, began = _balance(desk, wallets), clock.mono_ns()
-        report = await _run(engine, desk, until_closed, for_s)
-        return LocalnetRun(
-            report=report,
-            genesis=parts.genesis,
-            journal=journal.location,
-            slot_ms=None,
-            seed=parts.seed,
-            duration_ns=elapsed_ns(began, clock.mono_ns()),
-            start_lamports=start,
-            end_lamports=_balance(desk, wallets),
-            expected_lamports=report.expected_lamports,
-            cluster=parts.cluster,
-            paper=desk.report(rpc.forwarded, slippage_lamports=_slippage(desk, journal)),
-        )
+            await journal.append(
+                ExternalTransfer(wallet=wallet, lamports_delta=LamportsDelta(lamports), reason="paper money")
+            )
 
-
-async def _run(engine: Engine, desk: PaperDesk, until_closed: int | None, for_s: float | None) -> EngineReport:
     async with asyncio.TaskGroup() as tasks:
         landing = tasks.create_task(desk.run(), name="paper desk")
         try:
-            return await engine.run(until_closed=until_closed, for_s=for_s)
+            run = await run_bot(
+                settings,
+                parts.cluster,
+                rpc=rpc,
+                genesis=parts.genesis,
+                book=book,
+                signers=signers,
+                rng=Random(parts.cluster.seed),  # noqa: S311 paper money
+                clock=clock,
+                prepare=endow,
+                until_closed=until_closed,
+                for_s=for_s,
+                on_engine=on_engine,
+                hook=hook,
+                identities=parts.identities,
+                open_pubsub=functools.partial(parts.open_pubsub, desk=desk),
+            )
         finally:
             landing.cancel()
-
-
-def _balance(desk: PaperDesk, wallets: Sequence[Pubkey]) -> Lamports:
-    return Lamports(sum(desk.book.balance(wallet) for wallet in wallets))
+    return structs.replace(run, paper=desk.report(rpc.forwarded, slippage_lamports=_slippage(desk, book)))
 
 
 def _slippage(desk: PaperDesk, journal: Journal) -> int:
@@ -217,7 +192,3 @@ def _slippage(desk: PaperDesk, journal: Journal) -> int:
             quoted = intent.signed.quoted_lamports
             worse += (-quoted if intent.signed.side == "buy" else quoted) - fill.traded_lamports
     return worse
-
-
-def _endowment(wallet: Pubkey, lamports: Lamports) -> ExternalTransfer:
-    return ExternalTransfer(wallet=wallet, lamports_delta=LamportsDelta(lamports), reason="paper money")

@@ -27,7 +27,7 @@ from slotzero.trading.paper.recorded import (
 from slotzero.trading.paper.serial_journal import SerialJournal
 from slotzero.units import WallNs
 from slotzero.virtual_time import VirtualClock, VirtualLoop
-from slotzero.workloads.localnet_run import LocalnetRun
+from slotzero.workloads.bot_run import BotRun, Cluster
 from slotzero.workloads.paper_run import PaperParts, trade_on_paper
 
 __all__ = ["TradedReplay", "replay_trading"]
@@ -44,7 +44,7 @@ class TradedReplay(Struct, frozen=True, kw_only=True):
         journal_sha256: The digest of the journal's file: equal for equal replays.
     """
 
-    run: LocalnetRun
+    run: BotRun
     index: RecordingIndex
     journal_sha256: str
 
@@ -76,7 +76,7 @@ def replay_trading(settings: Settings, path: Path, *, journal: Path | None = Non
     return TradedReplay(run=run, index=index, journal_sha256=digest)
 
 
-async def _trade(settings: Settings, path: Path, index: RecordingIndex, journal: Path) -> LocalnetRun:
+async def _trade(settings: Settings, path: Path, index: RecordingIndex, journal: Path) -> BotRun:
     loop = asyncio.get_running_loop()
     assert isinstance(loop, VirtualLoop), "a replay needs a time of its own"
     header = index.header
@@ -84,15 +84,19 @@ async def _trade(settings: Settings, path: Path, index: RecordingIndex, journal:
     clock = VirtualClock(loop, mono_ns=index.ready_at, wall_ns=WallNs(header.wall_ns + passed))
     chronicle = Chronicle(path, index)
     parts = PaperParts(
+        cluster=Cluster(
+            name="replay",
+            rpc=(),
+            ws=("ws://recording.invalid",),  # for a client that opens nothing
+            slot_ms=None,
+            silent_after_ms=None,
+            seed=settings.localnet.seed,
+        ),
         upstream=RecordedRpc(chronicle, clock=clock),
-        ws_urls=("ws://recording.invalid",),
         open_pubsub=functools.partial(RecordedPubSub, chronicle=chronicle),
         clock=clock,
         identities=SeededIdentities(Random(settings.localnet.seed)),  # noqa: S311 what makes two replays equal
         genesis=header.genesis,
-        seed=settings.localnet.seed,
-        silent_after_ms=None,
-        cluster="replay",
     )
     book = SerialJournal(journal, f"replay {header.genesis}", clock=clock)
     lasts_s = as_ms(elapsed_ns(index.ready_at, index.ended_at)) / _MS_PER_S

@@ -22,7 +22,7 @@ from slotzero.trading.loop_watch import LoopDelay
 from slotzero.trading.rug_rules import RugAlert
 from slotzero.trading.sniper import Refused
 from slotzero.units import DurationNs, Lamports, LamportsDelta, Slot, TokenAmount, WallNs
-from slotzero.workloads.localnet_run import LocalnetRun
+from slotzero.workloads.bot_run import BotRun
 from trading_lab import SIGNER, pump_pool
 
 NASTY = "\x1b[2J\x1b]0;owned\x07\x9b31m\u202e\r\n\x00[bold]</script>\U0001f680"
@@ -38,7 +38,7 @@ def span(component: Component, total: int, own: int | None) -> Span:
     )
 
 
-def finished(**changes: object) -> LocalnetRun:
+def finished(**changes: object) -> BotRun:
     pool = pump_pool(symbol=NASTY, name=NASTY, uri=NASTY)
     position = PositionRecord(
         id="b1",
@@ -77,6 +77,7 @@ def finished(**changes: object) -> LocalnetRun:
         limits=Limits(LimitsRules(), overhead_lamports=Lamports(0)).view(WallNs(0)),
         loop_delay=LoopDelay(probes=9, p50_ms=0.1, p99_ms=0.5, max_ms=0.7, over_5_ms=0),
         reads=ReadStats(asked=4, cached=1, merged=1, sent=2, calls=1, streamed=7, unwatched=0, purposes={}),
+        seen_first={"websocket": 5},
         wallets=(),
         differences=(),
         endpoints=(),
@@ -90,8 +91,9 @@ def finished(**changes: object) -> LocalnetRun:
         lost_intents=0,
         unknown_open=0,
     )
-    run = LocalnetRun(
+    run = BotRun(
         report=report,
+        cluster="localnet",
         genesis="G",
         journal="/tmp/j/journal.sqlite3",  # noqa: S108 a name
         slot_ms=200,

@@ -19,7 +19,7 @@ from solders.transaction import VersionedTransaction
 
 from slotzero.clock import Clock, as_ms
 from slotzero.config import PaperSettings
-from slotzero.errors import EndpointError
+from slotzero.errors import EndpointError, MalformedError
 from slotzero.solana.reads import MAX_KEYS
 from slotzero.solana.rpc import AccountInfo, Rpc, TokenBalance
 from slotzero.trading.paper.book import PaperBook
@@ -179,10 +179,24 @@ class PaperDesk:
         except EndpointError as error:
             log.warning("%d paper transactions land later, their accounts were not read: %s", len(due), error)
             return  # with the next slot
+        except MalformedError as error:
+            self._lose(due, error)
+            return
         for pending in due:
-            del self._pending[pending.signature]
             named = pending.transaction.message.account_keys
-            self._fill(pending, {key: real[key] for key in named if key in real})
+            try:
+                self._fill(pending, {key: real[key] for key in named if key in real})
+            except MalformedError as error:
+                self._lose([pending], error)
+            else:
+                del self._pending[pending.signature]
+
+    def _lose(self, some: list[_Pending], error: MalformedError) -> None:
+        """Give up transactions that cannot be run here: to the bot they are sends that were lost."""
+        log.warning("%d paper transactions cannot be run here, they are lost: %s", len(some), error)
+        self._sums["dropped"] += len(some)
+        for pending in some:
+            del self._pending[pending.signature]
 
     def _fill(self, pending: _Pending, real: Mapping[Pubkey, AccountInfo | None]) -> None:
         transaction, book = pending.transaction, self.book

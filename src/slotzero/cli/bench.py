@@ -1,0 +1,82 @@
+"""`slotzero bench`: the sniper's components against their targets."""
+
+import enum
+import sys
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+import typer
+
+from slotzero.errors import UsageError
+
+__all__ = ["bench"]
+
+_MISSED: Final = 1
+_INTERRUPTED: Final = 130
+
+
+class Cluster(enum.StrEnum):
+    """What is measured on."""
+
+    LOCALNET = "localnet"
+    PAPER = "paper"
+
+
+class Loop(enum.StrEnum):
+    """Which event loop is measured on."""
+
+    UVLOOP = "uvloop"
+    ASYNCIO = "asyncio"
+    BOTH = "both"
+
+
+_LOOPS: Final[dict[Loop, tuple[Literal["uvloop", "asyncio"], ...]]] = {
+    Loop.UVLOOP: ("uvloop",),
+    Loop.ASYNCIO: ("asyncio",),
+    Loop.BOTH: ("uvloop", "asyncio"),
+}
+
+
+def bench(
+    components: Annotated[list[str] | None, typer.Argument(help="Which components; all when none is named.")] = None,
+    *,
+    samples: Annotated[int, typer.Option(min=1, max=10_000_000, help="Counted calls of each.")] = 100,
+    warmup: Annotated[int, typer.Option(min=0, max=1_000_000, help="Calls before them that are not counted.")] = 10,
+    cluster: Annotated[Cluster, typer.Option(help="What to measure on.")] = Cluster.LOCALNET,
+    slot_ms: Annotated[
+        int, typer.Option(min=0, max=10_000, help="The embedded chain's slot; 0 opens one after each transaction.")
+    ] = 200,
+    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="What chance is derived from.")] = 7,
+    loop: Annotated[Loop, typer.Option(help="The event loop; `both` measures everything on each.")] = Loop.UVLOOP,
+    save_baseline: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Keep the result for later comparisons.")
+    ] = None,
+    json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the result; - is stdout.")] = None,
+) -> None:
+    """Measure components of the sniper on an embedded chain, against their targets.
+
+    Each is measured in a process of its own, with a chain of its own. Ctrl-C ends with what there is.
+
+    The exit code is 0 when every target is met, 1 when one is missed, 2 for wrong use, 130 after Ctrl-C.
+
+    Example: slotzero bench DETECTION FULL_FLOW --samples 200 --json out.json
+    """
+    if cluster is not Cluster.LOCALNET:
+        raise UsageError(f"--cluster {cluster.value} is not available yet; use --cluster localnet")
+    # Here, so that `slotzero --help` loads none of the bot's parts.
+    from slotzero.observe.bench_session import bench_session  # noqa: PLC0415
+    from slotzero.workloads.bench_run import BenchPlan, components_named  # noqa: PLC0415
+
+    plan = BenchPlan(
+        components=components_named(components or []),
+        samples=samples,
+        warmup=warmup,
+        slot_ms=slot_ms,
+        seed=seed,
+        loops=_LOOPS[loop],
+    )
+    end = bench_session(plan, baseline=save_baseline, json=json, stdout=sys.stdout)
+    if end.was_interrupted:
+        raise typer.Exit(_INTERRUPTED)
+    if not end.is_good:
+        raise typer.Exit(_MISSED)

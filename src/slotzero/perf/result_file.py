@@ -1,0 +1,261 @@
+"""Result files: what `bench` and `load` write, and what is compared, reported and kept.
+
+A file says which version of the schema it has. Within a version fields are only added, so a file with more or fewer of
+them still loads; an older version is brought up to date on reading (`_UPGRADES`), a newer one is refused. A file is
+written whole or not at all.
+
+::
+
+    slotzero.result/0   development versions: no `kind`, no tag of the outcome, no histogram, `latency` for `latency_ms`
+    slotzero.result/1   now
+"""
+
+import os
+import re
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import msgspec
+from msgspec import Struct, field
+
+from slotzero.errors import MalformedError, UsageError
+from slotzero.perf.environment import Passport
+from slotzero.perf.histogram import Histogram
+from slotzero.perf.types import BenchmarkOutcome, BenchmarkResult
+
+__all__ = [
+    "SCHEMA",
+    "ResultDocument",
+    "baseline_path",
+    "benchmark_document",
+    "decode_document",
+    "encode_document",
+    "read_result_file",
+    "require_writable",
+    "write_result_file",
+]
+
+_NAME: Final = "slotzero.result/"
+_VERSION: Final = 1
+SCHEMA: Final = f"{_NAME}{_VERSION}"
+_MOST_BYTES: Final = 256_000_000
+_BASELINE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+class ResultDocument(Struct, frozen=True, kw_only=True):
+    """One result file.
+
+    Attributes:
+        environment: Where it was measured.
+        results: Of kind "benchmark": each benchmark's result or failure.
+        other: Of any other kind: the results as they stand in the file.
+        title: One line for people: what was measured, at which slot time and network profile.
+        stopped: Whether the run was stopped before it was done.
+    """
+
+    kind: Literal["benchmark", "load"]
+    environment: Passport
+    results: tuple[BenchmarkOutcome, ...] = ()
+    other: tuple[msgspec.Raw, ...] = ()
+    title: str = ""
+    stopped: bool = False
+
+
+class _File(Struct, frozen=True, kw_only=True):
+    """What stands in a file."""
+
+    schema_: str = field(name="schema")
+    kind: Literal["benchmark", "load"]
+    title: str = ""
+    stopped: bool = False
+    environment: Passport
+    results: list[msgspec.Raw]
+
+
+_decode_file = msgspec.json.Decoder(_File).decode
+_decode_outcome = msgspec.json.Decoder(BenchmarkOutcome).decode
+
+
+def benchmark_document(
+    results: Sequence[BenchmarkOutcome], environment: Passport, *, title: str = "", stopped: bool = False
+) -> ResultDocument:
+    """Return the document of some benchmarks. *Pure.*"""
+    return ResultDocument(
+        kind="benchmark", environment=environment, results=tuple(results), title=title, stopped=stopped
+    )
+
+
+def encode_document(document: ResultDocument) -> bytes:
+    """Return a document as JSON, one line for each result. *Pure.*"""
+    head = {
+        "schema": SCHEMA,
+        "kind": document.kind,
+        "title": document.title,
+        "stopped": document.stopped,
+        "environment": document.environment,
+    }
+    lines = [b'"%b": %b' % (name.encode(), msgspec.json.encode(value)) for name, value in head.items()]
+    results = [*(msgspec.json.encode(result) for result in document.results), *map(bytes, document.other)]
+    return b'{%b,\n"results": [\n%b\n]}\n' % (b",\n".join(lines), b",\n".join(results))
+
+
+def decode_document(data: bytes, name: str) -> ResultDocument:
+    """Return the document in `data`. *Pure.*
+
+    Args:
+        data: A file's bytes.
+        name: What to call the file in the text of an error.
+
+    Raises:
+        UsageError: They are no result file, are damaged, or a newer version has written them.
+    """
+    version = _version(data, name)
+    try:
+        if version < _VERSION:
+            data = _upgraded(data, version)
+        found = _decode_file(data)
+        if found.kind != "benchmark":
+            return ResultDocument(
+                kind=found.kind,
+                environment=found.environment,
+                other=tuple(found.results),
+                title=found.title,
+                stopped=found.stopped,
+            )
+        results = tuple(_decode_outcome(result) for result in found.results)
+        for result in results:
+            if isinstance(result, BenchmarkResult):
+                _require_whole(result)
+    except (msgspec.MsgspecError, MalformedError, UnicodeDecodeError, RecursionError) as error:
+        raise UsageError(f"{name} is damaged: {error}; measure again with `slotzero bench --json FILE`") from error
+    return benchmark_document(results, found.environment, title=found.title, stopped=found.stopped)
+
+
+def read_result_file(path: Path) -> ResultDocument:
+    """Return the document in a file. *Does I/O.*
+
+    Raises:
+        UsageError: It cannot be read, is no result file, is damaged, or a newer version has written it.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(_MOST_BYTES + 1)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror or error}") from error
+    if len(data) > _MOST_BYTES:
+        raise UsageError(f"{path} is no result file: it is larger than {_MOST_BYTES // 10**6} MB")
+    return decode_document(data, str(path))
+
+
+def write_result_file(path: Path, document: ResultDocument) -> None:
+    """Write a document, in one step: whoever reads meanwhile finds the old file or the new one. *Does I/O.*
+
+    Raises:
+        UsageError: It cannot be written there.
+    """
+    data = encode_document(document)
+    try:
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+            file.write(data)
+        made = Path(file.name)
+        made.chmod(0o666 & ~_umask())
+        made.replace(path)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror or error}") from error
+
+
+def require_writable(path: Path) -> None:
+    """Find out before a long measurement whether a file can be written there. *Does I/O.*
+
+    Raises:
+        UsageError: It cannot, as far as that can be known.
+    """
+    if path.is_dir():
+        raise UsageError(f"{path} cannot be written: it is a folder")
+    if not path.parent.is_dir():
+        raise UsageError(f"{path} cannot be written: there is no folder {path.parent}")
+    if not os.access(path.parent, os.W_OK):
+        raise UsageError(f"{path} cannot be written: nothing may be written in {path.parent}")
+
+
+def baseline_path(name: str) -> Path:
+    """Return where the baseline of that name is kept: in the user's state folder.
+
+    Raises:
+        UsageError: The name is not fit for a file.
+    """
+    if not _BASELINE_NAME.fullmatch(name):
+        raise UsageError(f"a baseline's name has 1 to 64 letters, digits, dots, dashes and underscores, got {name!r}")
+    state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
+    return Path(state).expanduser() / "slotzero" / "baselines" / f"{name}.json"
+
+
+# ---- reading -------------------------------------------------------------------------------------------------------
+
+
+class _Head(Struct):
+    schema: str = ""
+
+
+def _version(data: bytes, name: str) -> int:
+    """Return which version of the schema some bytes claim to have."""
+    try:
+        schema = msgspec.json.decode(data, type=_Head).schema
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise UsageError(f"{name} is no result file of slotzero, or is damaged: {error}") from error
+    number = schema.removeprefix(_NAME)
+    if not schema.startswith(_NAME) or not number.isascii() or not number.isdigit():
+        said = f'its schema is "{schema[:40]}"' if schema else "it names no schema"
+        raise UsageError(f"{name} is no result file of slotzero: {said}, expected {SCHEMA}")
+    if len(number) > 4 or int(number) > _VERSION:  # noqa: PLR2004 no version has that many digits
+        raise UsageError(f"{name} has schema {_NAME}{number[:8]}, this slotzero reads up to {SCHEMA}; update slotzero")
+    return int(number)
+
+
+def _require_whole(result: BenchmarkResult) -> None:
+    histogram = Histogram.from_text(result.histogram)
+    if histogram.count not in (0, result.latency_ms.count):
+        raise MalformedError(
+            f"the histogram of {result.name} holds {histogram.count} samples, its figures speak of "
+            f"{result.latency_ms.count}"
+        )
+
+
+def _upgraded(data: bytes, version: int) -> bytes:
+    document = msgspec.json.decode(data, type=dict[str, Any])
+    for step in range(version, _VERSION):
+        _UPGRADES[step](document)
+    return msgspec.json.encode(document)
+
+
+def _from_0(document: dict[str, Any]) -> None:
+    """Bring a document of a development version up to version 1."""
+    document["schema"] = SCHEMA
+    document.setdefault("kind", "benchmark")
+    results = document.get("results")
+    if not isinstance(results, list):
+        raise MalformedError("`results` must be a list")
+    for result in results:
+        if not isinstance(result, dict):
+            raise MalformedError("each of `results` must be an object")
+        result.setdefault("outcome", "measured")
+        result.setdefault("name", result.get("component") or "")
+        result.setdefault("histogram", Histogram().to_text())
+        if "latency" in result:
+            result["latency_ms"] = result.pop("latency")
+        latency = result.get("latency_ms")
+        if isinstance(latency, dict):
+            latency.setdefault("count", result.get("samples"))
+            latency.setdefault("std_dev", None)
+
+
+_UPGRADES: Final[dict[int, Callable[[dict[str, Any]], None]]] = {0: _from_0}
+
+
+def _umask() -> int:
+    """Return the process's file mode mask; there is no way to read it but to set it."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask

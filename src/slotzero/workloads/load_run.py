@@ -1,0 +1,131 @@
+"""From the words of a command line to a load run: which load, on what, from how many processes."""
+
+import asyncio
+import sys
+from collections.abc import Callable
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from slotzero.errors import UsageError
+from slotzero.perf.arrivals import Closed, Constant
+from slotzero.perf.cluster import ClusterLoadService
+from slotzero.perf.load import load_test_service
+from slotzero.perf.load_target import open_target
+from slotzero.perf.load_types import LoadOutcome, LoadProgress, LoadTestConfig
+from slotzero.perf.thresholds import parse_threshold
+from slotzero.workloads import scenarios
+from slotzero.workloads.scenarios import Scenario
+
+__all__ = ["LoadPlan", "plan_load", "run_load", "with_options"]
+
+
+class LoadPlan(Struct, frozen=True, kw_only=True):
+    """A load run that fits together.
+
+    Attributes:
+        config: Which load.
+        target: `module:callable`, or None for the scenario's own operation.
+        scenario: The registered scenario, or None where a target is given.
+        cluster_address: A Dask scheduler or `local:N`, or None for this process alone.
+    """
+
+    config: LoadTestConfig
+    target: str | None
+    scenario: Scenario | None
+    cluster_address: str | None
+
+
+def plan_load(
+    name: str,
+    *,
+    target: str | None,
+    cluster_address: str | None,
+    concurrency: int | None,
+    duration: float | None,
+    ramp_up: float | None,
+    rate: float | None,
+    thresholds: list[str],
+) -> LoadPlan:
+    """Return the run that a command line asks for. *Pure.*
+
+    Raises:
+        UsageError: Its parts do not fit together.
+    """
+    known = scenarios.find(name)
+    if target is None and known is None:
+        registered = ", ".join(scenarios.names()) or "none is registered in this version"
+        raise UsageError(
+            f"no scenario is called {name} ({registered}); give --target module:callable to load a function"
+        )
+    if cluster_address is not None and target is None:
+        raise UsageError("--cluster-address needs --target module:callable: a scenario drives one bot on this machine")
+    base = known.config if known is not None and target is None else scenarios.shape(name)
+    config = with_options(
+        base, concurrency=concurrency, duration=duration, ramp_up=ramp_up, rate=rate, thresholds=thresholds
+    )
+    return LoadPlan(config=config, target=target, scenario=None if target else known, cluster_address=cluster_address)
+
+
+def with_options(
+    base: LoadTestConfig,
+    *,
+    concurrency: int | None,
+    duration: float | None,
+    ramp_up: float | None,
+    rate: float | None,
+    thresholds: list[str],
+) -> LoadTestConfig:
+    """Return a load with what the command line says in place of its own. *Pure.*
+
+    Raises:
+        UsageError: The parts do not fit together.
+    """
+    plan, places = base.arrivals, base.max_in_flight
+    if rate is not None:
+        plan, places = Constant(rate_per_s=rate), concurrency
+    elif concurrency is not None and isinstance(plan, Closed):
+        plan = replace(plan, users=concurrency)
+    elif concurrency is not None:
+        places = concurrency
+    seconds = base.duration if duration is None else duration
+    try:
+        return replace(
+            base,
+            arrivals=plan,
+            max_in_flight=places,
+            duration=seconds,
+            ramp_up=min(base.ramp_up, seconds) if ramp_up is None else ramp_up,
+            thresholds=(*base.thresholds, *(parse_threshold(text) for text in thresholds)),
+        )
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
+async def run_load(plan: LoadPlan, *, on_progress: Callable[[LoadProgress], None], stop: asyncio.Event) -> LoadOutcome:
+    """Run a plan to its end. *Does I/O.*
+
+    Raises:
+        UsageError: The target cannot be loaded, or the cluster's address is not safe.
+    """
+    config, target = plan.config, plan.target
+    if target is not None:
+        if "" not in sys.path:
+            sys.path.insert(0, "")  # a module of the current folder, as `python -m` has it
+        if plan.cluster_address is not None:
+            service = ClusterLoadService(plan.cluster_address)
+            return await service.run(target, config, on_progress=on_progress, stop=stop)
+        async with open_target(target) as opened:
+            return await load_test_service.run(
+                opened.fn, config, classify_result=opened.classify_result, on_progress=on_progress, stop=stop
+            )
+    assert plan.scenario is not None, "a plan has a target or a scenario"
+    async with plan.scenario.prepare(config) as prepared:
+        return await load_test_service.run(
+            prepared.target.fn,
+            replace(config, processes=prepared.processes),
+            classify_result=prepared.target.classify_result,
+            probe=prepared.probe,
+            on_progress=on_progress,
+            stop=stop,
+        )

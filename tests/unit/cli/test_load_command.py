@@ -1,0 +1,151 @@
+"""`slotzero load` as a command: what it refuses, what it writes, its exit codes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner, Result
+
+from slotzero.cli.load import load
+from slotzero.errors import UsageError
+from slotzero.perf.arrivals import Closed, Constant
+from slotzero.perf.load_document import load_outcomes
+from slotzero.perf.load_types import LoadResult
+from slotzero.perf.result_file import read_result_file
+from slotzero.workloads.load_run import with_options
+from slotzero.workloads.scenarios import SHAPES, shape
+
+app = typer.Typer()
+app.command()(load)
+QUICK = ["mine", "--target", "cluster_target:short_wait", "--duration", "0.2"]
+
+
+def invoke(*args: str) -> Result:
+    return CliRunner().invoke(app, list(args))
+
+
+def test_run_exits_with_0_when_it_says_that_it_passed() -> None:
+    result = invoke(*QUICK, "--rate", "100", "--concurrency", "20")
+    # On a busy machine the generator may have been late, and then it must not pass.
+    assert result.exit_code == (0 if "mine: passed, generator ok" in result.stdout else 1)
+    assert "open model, 20 at once" in result.stdout
+    assert "20 operations" in result.stdout
+
+
+def test_missed_threshold_exits_with_1() -> None:
+    result = invoke(*QUICK, "--concurrency", "2", "--threshold", "total_ops>=1000000")
+    assert result.exit_code == 1
+    assert "MISSED total_ops>=1e+06: it was" in result.stdout
+    assert "closed model, 2 at once" in result.stdout
+
+
+def test_failures_are_shown_by_class() -> None:
+    result = invoke("mine", "--target", "cluster_target:fail_now_and_then", "--duration", "0.2", "--concurrency", "2")
+    assert result.exit_code == 1
+    assert "x connection/refused (target): ConnectionRefusedError" in result.stdout
+
+
+def test_json_is_a_result_document(tmp_path: Path) -> None:
+    file = tmp_path / "out.json"
+    invoke(*QUICK, "--rate", "100", "--json", str(file))
+    document = read_result_file(file)
+    [outcome] = load_outcomes(document, str(file))
+    assert document.kind == "load"
+    assert isinstance(outcome, LoadResult)
+    assert (outcome.scenario, outcome.model, outcome.total_ops) == ("mine", "open", 20)
+    text = json.loads(file.read_text())
+    assert (text["schema"], text["kind"], text["results"][0]["scenario"]) == ("slotzero.result/1", "load", "mine")
+
+
+def test_json_on_stdout_is_one_document_and_nothing_else() -> None:
+    result = invoke(*QUICK, "--rate", "50", "--json", "-")
+    assert json.loads(result.stdout)["results"][0]["total_ops"] == 10
+
+
+def test_callable_that_is_not_async_exits_with_1_and_one_sentence() -> None:
+    result = invoke("mine", "--target", "cluster_target:not_async", "--duration", "0.1")
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert result.stderr.startswith("slotzero: mine: the callable returned int")
+
+
+@pytest.mark.parametrize(
+    ("args", "sentence"),
+    [
+        (["NO_SUCH"], "give --target module:callable"),
+        (["mine", "--target", "nonsense"], "expected module:callable"),
+        (["mine", "--target", "cluster_target:nothing"], "has no nothing"),
+        (["HEAVY", "--cluster-address", "local:2"], "give --target|needs --target"),
+        ([*QUICK, "--json", "/no/such/folder/out.json"], "cannot be written|no such folder|/no/such/folder"),
+        ([*QUICK, "--threshold", "p95"], "a threshold reads like"),
+        ([*QUICK, "--ramp-up", "9"], "ramp_up is 0 to the duration"),
+        ([*QUICK, "--cluster-address", "tcp://192.0.2.1:8786"], "neither on this machine nor TLS"),
+    ],
+)
+def test_wrong_use_is_one_sentence(args: list[str], sentence: str) -> None:
+    error = invoke(*args).exception
+    assert isinstance(error, UsageError)
+    assert any(words in str(error) for words in sentence.split("|"))
+
+
+def test_shapes_are_those_of_the_eight_scenarios() -> None:
+    assert {name: (found.most_in_flight, found.duration) for name, found in SHAPES.items()} == {
+        "BASELINE": (10, 30),
+        "MODERATE": (50, 60),
+        "HEAVY": (100, 90),
+        "STRESS": (200, 60),
+        "SPIKE": (100, 60),
+        "SUSTAINED": (50, 300),
+        "FAST_SNIPES": (50, 60),
+        "SLOW_SNIPES": (30, 60),
+    }
+    assert shape("fast-snipes") is SHAPES["FAST_SNIPES"]
+    assert (shape("mine").scenario, shape("mine").most_in_flight) == ("mine", 10)
+
+
+def test_options_replace_parts_of_a_shape() -> None:
+    nothing = {"concurrency": None, "duration": None, "ramp_up": None, "rate": None}
+    base = SHAPES["HEAVY"]
+    assert with_options(base, **nothing, thresholds=[]) == base
+    closed = with_options(base, concurrency=7, duration=5, ramp_up=2, rate=None, thresholds=["p95_ms<=4"])
+    assert (closed.arrivals, closed.duration, closed.ramp_up) == (Closed(users=7), 5, 2)
+    assert [found.name for found in closed.thresholds] == ["success_percent>=90", "p95_ms<=4"]
+    opened = with_options(base, concurrency=7, duration=5, ramp_up=2, rate=50, thresholds=[])
+    assert (opened.arrivals, opened.most_in_flight, opened.model) == (Constant(rate_per_s=50), 7, "open")
+
+
+def test_interrupt_ends_the_run_with_what_it_has(tmp_path: Path) -> None:
+    file = tmp_path / "out.json"
+    command = [
+        sys.executable,
+        "-m",
+        "slotzero",
+        "load",
+        "mine",
+        "--target",
+        "cluster_target:announce",
+        "--json",
+        str(file),
+    ]
+    folders = os.pathsep.join(path for path in sys.path if path)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": folders})
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"first operation\n"
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert b"interrupted" in output
+    [outcome] = load_outcomes(read_result_file(file), str(file))
+    assert isinstance(outcome, LoadResult)
+    assert outcome.stopped == "interrupted"
+    assert read_result_file(file).stopped
+
+
+@pytest.mark.parametrize("word", ["Example", "exit code", "--cluster-address"])
+def test_help_has_an_example_and_the_exit_codes(word: str) -> None:
+    assert word in CliRunner().invoke(app, ["--help"], env={"NO_COLOR": "1", "TERM": "dumb"}).stdout

@@ -1,0 +1,79 @@
+"""The passport and the noise certificate."""
+
+import asyncio
+import gc
+import sys
+
+import pytest
+
+from slotzero.perf.environment import QuietWatch, _reasons, clock_floor_ns, event_loop_name, passport
+
+
+def test_the_fingerprint_is_the_machines_and_the_loops() -> None:
+    one, two = passport(event_loop="uvloop 1"), passport(event_loop="uvloop 1", extra={"seed": "3"})
+    assert one.fingerprint == two.fingerprint
+    assert len(one.fingerprint) == 16
+    assert passport(event_loop="asyncio").fingerprint != one.fingerprint
+    assert two.extra == {"seed": "3"}
+    assert one.python.startswith("CPython" if sys.implementation.name == "cpython" else "")
+    assert 1 <= one.cores_usable <= one.cores
+
+
+def test_libraries_are_named_with_their_versions_where_they_are_installed() -> None:
+    found = passport(libraries=("msgspec", "no-such-library")).libraries
+    assert list(found) == ["msgspec"]
+
+
+def test_what_changes_the_interpreters_speed_is_a_flag() -> None:
+    gc.disable()
+    try:
+        assert "the garbage collector is off" in passport().flags
+    finally:
+        gc.enable()
+    assert "the garbage collector is off" not in passport().flags
+
+
+async def test_the_running_loop_is_named() -> None:
+    asyncio.get_running_loop().set_debug(True)
+    assert event_loop_name().split()[0] == "asyncio"
+    assert "asyncio debug mode" in passport().flags
+
+
+def test_outside_of_a_loop_there_is_none() -> None:
+    assert event_loop_name() == "none"
+
+
+def test_the_clock_has_a_floor() -> None:
+    assert 0 < clock_floor_ns(101) < 1_000_000
+
+
+def test_a_certificate_says_what_it_found() -> None:
+    found = QuietWatch().certificate()
+    assert found.reference == "reference/1"
+    assert found.reference_before_us > 0
+    assert found.reference_after_us > 0
+    assert found.quiet == (found.reasons == ())
+    assert found.aa_floor_percent is None
+
+
+@pytest.mark.parametrize(
+    ("readings", "told"),
+    [
+        ({}, []),
+        ({"drift": 30.0}, ["+30 % longer at the end"]),
+        ({"drift": -30.0}, ["-30 % longer at the end"]),
+        ({"spread": 40.0}, ["scattered by 40 %"]),
+        ({"waiting": 50.0}, ["waited for a core in 50 %"]),
+        ({"stolen": 5.0}, ["5.0 % of the time to others"]),
+        ({"drift": 30.0, "stolen": 5.0}, ["longer", "others"]),
+    ],
+)
+def test_reasons_against_quiet_are_sentences(readings: dict[str, float], told: list[str]) -> None:
+    found = _reasons(
+        drift=readings.get("drift", 0.0),
+        spread=readings.get("spread", 0.0),
+        waiting=readings.get("waiting"),
+        stolen=readings.get("stolen"),
+    )
+    assert len(found) == len(told)
+    assert all(part in reason for part, reason in zip(told, found, strict=True))
