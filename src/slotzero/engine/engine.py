@@ -68,6 +68,9 @@ log = logging.getLogger(__name__)
 
 _MAX_ALERTS: Final = 1_000
 _SHELF_MS: Final = 1_000
+_WATCHED: Final = 5_000
+_WATCHES_A_POSITION: Final = 4
+"""Pool, mint and token account of each, and room for buys under way."""
 _SHELVES_AT_ONCE: Final = 8
 """Shelves laid before others get the loop: about 2 ms."""
 _WITHOUT_CONNECTION_MS: Final = 10_000
@@ -235,7 +238,8 @@ class Engine:
     async def _wire(self, tasks: asyncio.TaskGroup, until_closed: int | None) -> _Parts:
         """Make the parts of the run, with everything warm that the hot path needs."""
         settings, rpc, clock, wallets = self._settings, self._rpc, self._clock, list(self._signers)
-        reads = AccountReads(rpc, self._pubsub, clock=clock, tasks=tasks)
+        most_watched = max(_WATCHED, _WATCHES_A_POSITION * settings.trade.max_open_positions)
+        reads = AccountReads(rpc, self._pubsub, clock=clock, tasks=tasks, max_watched=most_watched)
         blockhashes = BlockhashCache(rpc, clock=clock)
         await blockhashes.refresh()
         traders = Traders(self._venues, wallets)
