@@ -107,8 +107,10 @@ class PaperBook:
         return taken
 
     def deposits(self) -> int:
-        """Return the lamports in everything our trades have opened: rent that a closing gives back."""
-        return sum(account.lamports for key, account in self._accounts.items() if key not in self.wallets)
+        """Return the rent in what our trades have opened; what has no data is somebody's purse, filled up by us."""
+        return sum(
+            account.lamports for key, account in self._accounts.items() if account.data and key not in self.wallets
+        )
 
     def _put(self, key: Pubkey, account: AccountInfo | None) -> None:
         if account is None or account.lamports == 0:
