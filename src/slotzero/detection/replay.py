@@ -12,10 +12,12 @@ often. Replies to a subscription are counted as frames and otherwise passed over
 its reason, and only a file without any JSON in it is refused as a whole.
 """
 
+import gzip
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Final
+from typing import TYPE_CHECKING, BinaryIO, Final, cast
 
 import msgspec
 from msgspec import Struct
@@ -138,7 +140,8 @@ def replay_file(path: Path, venues: Sequence[Venue] | None = None) -> ReplayRepo
     """Replay a stored file. *Does I/O.*
 
     Args:
-        path: The file. A file with a document on each line may have any length.
+        path: The file; its name ends in .gz where it is compressed. One with a document on each line may have any
+            length.
         venues: Which venues' creations count; all of them unless chosen.
 
     Raises:
@@ -147,12 +150,18 @@ def replay_file(path: Path, venues: Sequence[Venue] | None = None) -> ReplayRepo
     """
     replay = Replay(venues)
     try:
-        with path.open("rb") as file:
+        with _opened(path) as file:
             for document in _documents(file, str(path)):
                 replay.feed(document)
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise MalformedError(f"{path} is damaged: {error}") from error
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
     return replay.report()
+
+
+def _opened(path: Path) -> BinaryIO:
+    return cast("BinaryIO", gzip.open(path)) if path.suffix == ".gz" else path.open("rb")
 
 
 def _documents(file: BinaryIO, name: str) -> Iterator[bytes]:

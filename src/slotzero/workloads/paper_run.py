@@ -102,9 +102,11 @@ async def snipe_on_paper(
         async with asyncio.TaskGroup() as tasks:
             health = tasks.create_task(pool.run(), name="endpoints")
             try:
-                return await trade_on_paper(
+                run = await trade_on_paper(
                     settings, parts, book, until_closed=until_closed, for_s=for_s, on_engine=on_engine, hook=hook
                 )
+                # The engine sees one paper endpoint; the real ones behind it are what a person wants to know of.
+                return structs.replace(run, report=structs.replace(run.report, endpoints=pool.stats()))
             finally:
                 health.cancel()
 

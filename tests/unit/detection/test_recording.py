@@ -184,9 +184,17 @@ def test_data_that_inflates_beyond_an_account_is_refused() -> None:
         account_of(huge)
 
 
-def test_decoding_replay_counts_the_frames_of_a_recording_alone(tmp_path: Path) -> None:
-    report = replay_file(written(tmp_path / "r.ndjson"))
+@pytest.mark.parametrize("name", ["r.ndjson", "r.ndjson.gz"])
+def test_decoding_replay_counts_the_frames_of_a_recording_alone(tmp_path: Path, name: str) -> None:
+    report = replay_file(written(tmp_path / name))
     assert (report.frames, report.dropped) == (1, {})
+
+
+def test_decoding_replay_of_a_damaged_gzip_says_so(tmp_path: Path) -> None:
+    path = written(tmp_path / "r.gz")
+    path.write_bytes(path.read_bytes()[:-30])
+    with pytest.raises(MalformedError, match="damaged"):
+        replay_file(path)
 
 
 def test_recording_is_readable_by_its_maker_at_least(tmp_path: Path) -> None:

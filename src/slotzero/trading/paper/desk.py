@@ -3,6 +3,9 @@
 What is real: the pool's state in the slot a transaction lands in, the program that executes it, its fee, the price
 that has moved meanwhile, and that it fails where the program refuses it. What is a model, stated in `[paper]`: how many
 slots it takes, how many sends are lost, how many fail for no fault of their own, the tip.
+
+Where a program cannot be run here, fills follow the venue's published formulas instead (`quoted`), the result says so,
+and nothing can be simulated: a check that wants to stays unsure.
 """
 
 import asyncio
@@ -25,6 +28,7 @@ from slotzero.solana.rpc import AccountInfo, Rpc, TokenBalance
 from slotzero.trading.paper.book import PaperBook
 from slotzero.trading.paper.fork import Fork, ForkRun, parse, program_data_key, program_elf
 from slotzero.trading.paper.impact import is_pool, token_holder
+from slotzero.trading.paper.quoted import run_quoted
 from slotzero.trading.paper.report import PaperFill, PaperLatency, PaperModel, PaperReport
 from slotzero.units import BPS, DurationNs, Lamports, LamportsDelta, Slot
 
@@ -77,6 +81,7 @@ class PaperDesk:
         self._rng = Random(settings.seed)  # noqa: S311 a model that can be repeated
         self._start = sum(book.balance(wallet) for wallet in book.wallets)
         self.slot = Slot(0)
+        self._fills_by: Literal["fork", "quote"] = "fork"
         self._pending: dict[str, _Pending] = {}
         self._first_sent: OrderedDict[str, Slot] = OrderedDict()
         self._fills: OrderedDict[str, PaperFill] = OrderedDict()
@@ -159,7 +164,7 @@ class PaperDesk:
 
         Raises:
             EndpointError: They could not be read.
-            MalformedError: One cannot be run here.
+            MalformedError: The endpoint answered with something else.
         """
         await self._read(list(programs))
 
@@ -270,7 +275,7 @@ class PaperDesk:
             accounts = await self._upstream.get_multiple_accounts(some, "processed", purpose="account")
             found.update(zip(some, accounts, strict=True))
         for key, account in found.items():
-            if account is not None and account.executable and not self._fork.has_program(key):
+            if account is not None and account.executable and self._fills_by == "fork":
                 await self._clone(key, account)
         return found
 
@@ -278,8 +283,11 @@ class PaperDesk:
         data_key, data = program_data_key(program), None
         if data_key is not None:
             (data,) = await self._upstream.get_multiple_accounts([data_key], "processed", purpose="account")
-        self._fork.add_program(key, program_elf(program, data))
-        log.info("the program %s was cloned into the fork", key)
+        try:
+            self._fork.add_program(key, program_elf(program, data))
+        except MalformedError as error:
+            self._fills_by = "quote"
+            log.warning("%s cannot be run here, fills follow its published formulas: %s", key, error)
 
     def _seen(self, real: Mapping[Pubkey, AccountInfo | None]) -> dict[Pubkey, AccountInfo | None]:
         seen = {key: self.book.view(key, account) for key, account in real.items()}
@@ -288,6 +296,10 @@ class PaperDesk:
     def _run(
         self, transaction: VersionedTransaction, seen: Mapping[Pubkey, AccountInfo | None], *, is_signed: bool
     ) -> ForkRun:
+        if self._fills_by == "quote":
+            if not is_signed:
+                raise MalformedError("the venue's program cannot be run here, so nothing can be simulated")
+            return run_quoted(transaction, seen, rent=self._fork.rent)
         unix_s = self._clock.wall_ns() // _NS_PER_S
         return self._fork.run(transaction, seen, slot=self.slot, unix_s=unix_s, is_signed=is_signed)
 
@@ -313,7 +325,7 @@ class PaperDesk:
         sums, settings = self._sums, self._settings
         now = sum(self.book.balance(wallet) for wallet in self.book.wallets)
         return PaperReport(
-            fills="fork",
+            fills=self._fills_by,
             model=PaperModel(
                 landing_slots=settings.landing_slots,
                 drop_bps=settings.drop_bps,

@@ -70,7 +70,8 @@ class PaperReport(Struct, frozen=True, kw_only=True):
     """What paper trading did and what it charged: net = free - fees - tips - failed sends, to the lamport.
 
     Attributes:
-        fills: How they were computed: "fork" = in a VM, with the cluster's own programs.
+        fills: How they were computed: "fork" = in a VM, with the cluster's own programs; "quote" = one of those cannot
+            be run here, and fills follow the venue's published formulas.
         sends: How often the bot sent; `dropped` of these were lost on the way.
         landed: Transactions that landed without an error.
         failed: Those that landed with one: by the model, and because the program refused them.
@@ -84,7 +85,7 @@ class PaperReport(Struct, frozen=True, kw_only=True):
         forwarded: What it was asked, by method.
     """
 
-    fills: Literal["fork"]
+    fills: Literal["fork", "quote"]
     model: PaperModel
     latency: PaperLatency
     sends: int

@@ -81,7 +81,7 @@ def transaction_json(fill: PaperFill) -> dict[str, object]:
             for row in fill.token_balances
         ],
         "err": fill.err,
-        "computeUnitsConsumed": fill.units,
+        "computeUnitsConsumed": fill.units or None,  # a quote knows none, and nothing must be learned from it
     }
     return {"slot": fill.slot, "meta": meta}
 
