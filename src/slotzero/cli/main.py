@@ -18,6 +18,7 @@ from slotzero.cli.localnet import localnet
 from slotzero.cli.positions import close, panic, positions
 from slotzero.cli.record import record
 from slotzero.cli.replay import replay
+from slotzero.cli.report import report
 from slotzero.cli.run import run
 from slotzero.cli.wallet import wallet_app
 from slotzero.errors import SlotzeroError, UsageError
@@ -49,6 +50,7 @@ app.command()(panic)
 app.command()(doctor)
 app.command()(load)
 app.command()(bench)
+app.command()(report)
 app.add_typer(config_app, name="config")
 app.add_typer(dashboards_app, name="dashboards")
 app.add_typer(history_app, name="history")
