@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 from random import Random
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from slotzero.clock import as_ms, elapsed_ns
 from slotzero.config import Settings
@@ -73,6 +73,8 @@ def replay_trading(settings: Settings, path: Path, *, journal: Path | None = Non
         with asyncio.Runner(loop_factory=VirtualLoop) as runner:
             run = runner.run(_trade(settings, path, index, file))
         digest = hashlib.sha256(file.read_bytes()).hexdigest()
+        if journal is None:
+            run = structs.replace(run, journal="")  # it ends with its folder
     return TradedReplay(run=run, index=index, journal_sha256=digest)
 
 
