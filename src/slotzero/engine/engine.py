@@ -429,6 +429,7 @@ class Engine:
             positions=tuple(state.positions.values()),
             values={intent: keeper.value_lamports for intent, keeper in sniper.keepers.items()},
             exits={intent: keeper.view() for intent, keeper in sniper.keepers.items()},
+            troubles={intent: keeper.trouble for intent, keeper in sniper.keepers.items() if keeper.trouble},
             spans=tuple(sniper.spans),
             timings=context.timings.as_dict(),
             alerts=tuple(context.alerts),

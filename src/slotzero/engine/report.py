@@ -37,6 +37,7 @@ class EngineReport(Struct, frozen=True, kw_only=True):
         failed: Buys that were sent and did not land, by reason.
         in_flight: Snipes between `NewPool` and their end.
         values: What each open position would bring now; None = not known. `exits`: how its exit machine stands.
+        troubles: Why the newest sell of an open position failed, where one has.
         spans: What the stages of the newest snipes took.
         timings: How long components took that no snipe's stamps measure.
         alerts: The newest signals of the rug watch.
@@ -62,6 +63,7 @@ class EngineReport(Struct, frozen=True, kw_only=True):
     positions: tuple[PositionRecord, ...]
     values: dict[str, Lamports | None]
     exits: dict[str, ExitView]
+    troubles: dict[str, str]
     spans: tuple[Span, ...]
     timings: dict[Component, tuple[DurationNs, ...]]
     alerts: tuple[RaisedAlert, ...]

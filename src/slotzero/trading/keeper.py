@@ -141,6 +141,11 @@ class PositionKeeper:
         """What the position would bring now, or None when that is not known."""
         return self._machine.value_lamports
 
+    @property
+    def trouble(self) -> str:
+        """Why the newest sell that failed did so; "" = none has."""
+        return self._why
+
     def view(self) -> ExitView:
         """Return the exit machine as a page shows it."""
         return self._machine.view(self._context.clock.mono_ns())
