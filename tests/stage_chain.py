@@ -42,6 +42,10 @@ class Received:
     at: int
     raw: bytes
 
+    @property
+    def payer(self) -> str:
+        return str(VersionedTransaction.from_bytes(self.raw).message.account_keys[0])
+
 
 class Stage:
     """The test's side."""
