@@ -108,6 +108,18 @@ class StagedBot:
         time.sleep(0.1)
         return self.status().detected
 
+    def buys_again(self, stage: Stage, symbol: str) -> list[str]:
+        """Launch coins until the bot holds one; returns them all. What it did not hear of is not bought later."""
+        mints: list[str] = []
+
+        def look() -> list[str] | None:
+            mints.append(stage.launch(f"{symbol}{len(mints)}"))
+            time.sleep(0.2)
+            held = {position.mint for position in self.status().positions}
+            return mints if held & set(mints) else None
+
+        return within(20, look, f"a buy of one of {symbol}")
+
     def refuses(self, count: int) -> Status:
         """Wait until so many pools were refused."""
 
