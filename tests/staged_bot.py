@@ -3,17 +3,19 @@
 import contextlib
 import json
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, TYPE_CHECKING
 
 from bot_process import finish, journal_events, start_bot
 from slotzero.control import ControlClient, PositionView, Status, find_bot
 from slotzero.control.records import Request
 from slotzero.errors import SlotzeroError
 from stage_chain import Stage
+
+if TYPE_CHECKING:
+    import subprocess
 
 __all__ = ["StagedBot", "bot_config", "running_bot", "within"]
 

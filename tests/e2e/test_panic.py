@@ -15,8 +15,8 @@ import pytest
 
 from bot_process import COMMAND, kill
 from chain_judge import holdings, judge
-from slotzero.clock import ms
 from slotzero.clock import mono_ns as now_ns
+from slotzero.clock import ms
 from slotzero.control.records import Request, Status
 from stage_chain import SOL, Stage, staged_chain
 from staged_bot import StagedBot, bot_config, running_bot, within

@@ -43,7 +43,7 @@ def start(desk: LiveDesk, config: Path, *, crash: str = "never") -> "subprocess.
 
 
 def trade(stage: Stage, bot: StagedBot) -> list[bytes]:
-    """A snipe, an endpoint that dies and comes back, a refusal, a close by hand. Returns what the control socket said."""
+    """A snipe, a refusal, an endpoint that dies and comes back, a close by hand. Returns what the socket said."""
     said = [msgspec.json.encode(bot.status())]
     mint = stage.launch("FIRST")
     said.append(msgspec.json.encode(bot.holds(mint)))
