@@ -48,7 +48,7 @@ def watch(page: Path) -> None:
         kept.append(task)
 
     kept: list[object] = []
-    session._Session._on_engine = noted  # type: ignore[method-assign]
+    session._Session._on_engine = noted  # type: ignore[assignment,method-assign]
     atexit.register(_write_down, registry, page)
 
 
@@ -70,12 +70,12 @@ def plant_bug() -> None:
             raise RuntimeError("a bug, planted")
         take(watching, data, *more)
 
-    PoolWatch._take = buggy  # type: ignore[method-assign]
+    PoolWatch._take = buggy  # type: ignore[assignment,method-assign]
 
 
 if __name__ == "__main__":
     _, page, crash, *arguments = sys.argv
-    session._configure_logging = loud
+    session._configure_logging = loud  # type: ignore[assignment]
     watch(Path(page))
     if crash == "crash":
         plant_bug()

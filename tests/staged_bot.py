@@ -6,7 +6,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from bot_process import finish, journal_events, start_bot
 from slotzero.control import ControlClient, PositionView, Status, find_bot

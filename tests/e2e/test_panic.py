@@ -18,7 +18,7 @@ from chain_judge import holdings, judge
 from slotzero.clock import mono_ns as now_ns
 from slotzero.clock import ms
 from slotzero.control.records import Request, Status
-from stage_chain import SOL, Stage, staged_chain
+from stage_chain import Stage, staged_chain
 from staged_bot import StagedBot, bot_config, running_bot, within
 from trading_lab import mint_in, trade_in
 
