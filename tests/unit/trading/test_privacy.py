@@ -23,7 +23,7 @@ from slotzero.trading.privacy import (
 from slotzero.units import ComputeUnits, DurationNs, Lamports, MicroLamportsPerCu, Slot
 from trading_lab import key
 
-RULES = PrivacyRules()
+RULES = PrivacyRules(exit_jitter_ms=250)
 SOL = Lamports(1_000_000_000)
 ALICE, BOB, CAROL, DAVE = (key(number) for number in range(1, 5))
 BANK, EXCHANGE = key(90), key(91)
@@ -58,7 +58,7 @@ def test_everything_off_changes_nothing() -> None:
     assert privacy(off).plan("entry", SOL).lamports == SOL
 
 
-def test_entries_and_emergencies_are_not_delayed_by_default() -> None:
+def test_entries_and_emergencies_are_not_delayed_where_exits_are() -> None:
     made = privacy()
     assert {made.plan("entry", SOL).delay_ns for _ in range(50)} == {0}
     assert {made.plan("emergency", SOL).delay_ns for _ in range(50)} == {0}

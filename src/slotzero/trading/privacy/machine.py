@@ -37,7 +37,7 @@ class PrivacyRules(Struct, frozen=True, kw_only=True):
     """
 
     entry_jitter_ms: int = 0
-    exit_jitter_ms: int = 250
+    exit_jitter_ms: int = 0
     funding_jitter_ms: int = 60_000
     size_noise_bps: int = 300
     limit_variation_bps: int = 300
