@@ -48,7 +48,7 @@ from trading_lab import (
 )
 
 BUY = 100_000_000
-HOUR = 6 * BUY - 1
+HOUR = 4 * BUY - 1
 MOST_OPEN = 3
 FEE = 5_000
 PURSE = 2_000_000_000

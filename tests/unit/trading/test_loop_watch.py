@@ -1,4 +1,4 @@
-"""The probe of the loop's delay: percentiles as upper bounds within a factor of two, and that it really sees a block."""
+"""The probe of the loop's delay: percentiles are bounds within a factor of two, and a block is really seen."""
 
 import asyncio
 import time
