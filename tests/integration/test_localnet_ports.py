@@ -236,6 +236,51 @@ async def test_stalled_websocket_stays_open_silent_and_loses_what_it_missed(lab:
         assert (await lab.ports())["second"]["faults"]["stalledFrames"] == 6
 
 
+async def test_dead_port_turns_everybody_away_and_counts_them(lab: Lab) -> None:
+    async with lab.http.ws_connect(lab.sockets["second"]) as websocket:
+        await websocket.send_json({"jsonrpc": "2.0", "id": 1, "method": "slotSubscribe"})
+        await websocket.receive_json()
+        await lab.call("first", "slotzero_faults", "second", {"delayMs": 60_000})
+        waiting = asyncio.gather(lab.call("second", "getHealth"), return_exceptions=True)
+        while (await lab.ports())["second"]["faults"]["delayed"] < 1:
+            pass
+        open_before = (await lab.ports())["second"]["connections"]
+        await lab.call("first", "slotzero_faults", "second", {"refuseConnections": True})
+        async with asyncio.timeout(10):
+            (outcome,) = await waiting
+            assert (await websocket.receive()).type in (aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.ERROR)
+    assert isinstance(outcome, aiohttp.ClientConnectionError)
+    failed = 0
+    for _ in range(3):
+        # A connection of its own each: aiohttp tries a kept one's request again by itself.
+        async with aiohttp.ClientSession() as http:
+            with pytest.raises((aiohttp.ClientConnectionError, ConnectionResetError)):
+                await http.post(lab.urls["second"], json={"jsonrpc": "2.0", "id": 1, "method": "getHealth"})
+            failed += 1
+    faults = (await lab.ports())["second"]["faults"]
+    assert (faults["cutConnections"], faults["cutRequests"]) == (open_before, 1)
+    assert faults["refusedConnections"] >= failed
+    refused = await lab.call("first", "slotzero_faults", "first", {"refuseConnections": True})
+    assert "say it through another one" in refused["message"]
+    await lab.call("first", "slotzero_faults", "second", {})
+    assert await lab.call("second", "getHealth") == "ok"
+
+
+async def test_latency_lies_on_both_ways_and_keeps_the_order_of_frames(lab: Lab) -> None:
+    await lab.call("first", "slotzero_faults", "second", {"latency": {"p50Us": 1_000, "p99Us": 8_000}})
+    async with lab.http.ws_connect(lab.sockets["second"]) as websocket:
+        await websocket.send_json({"jsonrpc": "2.0", "id": 1, "method": "slotSubscribe"})
+        await websocket.receive_json()
+        lab.localnet.chain.advance(40)
+        slots = [(await websocket.receive_json())["params"]["result"]["slot"] for _ in range(40)]
+    assert slots == sorted(slots)
+    assert [await lab.call("second", "getHealth") for _ in range(5)] == ["ok"] * 5
+    faults = (await lab.ports())["second"]["faults"]
+    assert (faults["delayedFrames"], faults["delayed"]) == (41, 5)
+    injected = await lab.call("first", "slotzero_injected")
+    assert injected["ports"]["second"] == injected["total"] == faults
+
+
 def test_ports_stop_and_start_on_uvloop_too() -> None:
     async def run(check: Callable[[Lab], Awaitable[None]]) -> None:
         stop, ready = asyncio.Event(), asyncio.get_running_loop().create_future()
@@ -248,4 +293,5 @@ def test_ports_stop_and_start_on_uvloop_too() -> None:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(run(test_stopped_port_cuts_its_connections_refuses_new_ones_and_comes_back))
         runner.run(run(test_port_stopped_and_started_in_one_batch_serves))
+        runner.run(run(test_dead_port_turns_everybody_away_and_counts_them))
         runner.run(run(test_port_taken_meanwhile_is_told_and_ports_are_ruled_from_the_first))

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import aiohttp
+import msgspec
 import pytest
 import pytest_asyncio
 from solders.keypair import Keypair
@@ -20,6 +21,7 @@ from solders.keypair import Keypair
 from slotzero.clock import mono_ns
 from slotzero.errors import LocalnetError
 from slotzero.localnet.endpoints import LocalnetEndpoints
+from slotzero.localnet.network import NETWORKS
 from slotzero.localnet.process import running_localnet
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -269,11 +271,30 @@ async def test_port_in_use_is_one_sentence_and_exit_2(endpoints: LocalnetEndpoin
     ]
 
 
-async def test_unavailable_network_and_launcher_are_refused() -> None:
-    with pytest.raises(
-        LocalnetError, match=r"^the embedded chain did not start: --network regional is not available yet"
-    ):
-        async with running_localnet(arguments=("--network", "regional")):
+async def test_all_ports_are_announced_and_the_network_lies_before_all_but_one(http: aiohttp.ClientSession) -> None:
+    names = ("second", "direct", "geyser", "jito")
+    arguments = [argument for name in names for argument in (f"--{name}-port", "0")]
+    async with running_localnet(slot_ms=0, arguments=(*arguments, "--network", "regional")) as running:
+        urls = [running.rpc, running.second and running.second.rpc, running.direct and running.direct.rpc]
+        assert None not in (*urls, running.geyser, running.jito)
+        assert len({*urls, running.geyser, running.jito}) == 5
+        assert running.direct is not None
+        for url in (running.rpc, running.direct.rpc):
+            async with http.post(url, json={"jsonrpc": "2.0", "id": 1, "method": "getHealth"}) as response:
+                assert (await response.json())["result"] == "ok"
+        plans = {name: await call(http, running, "slotzero_faults", name) for name in ("first", "direct", "jito")}
+        counts = await call(http, running, "slotzero_injected")
+    assert isinstance(counts, dict)
+    assert set(counts["ports"]) == {"first", *names}
+    assert (counts["ports"]["first"]["delayed"], counts["ports"]["direct"]["delayed"]) == (1, 0)
+    assert counts["total"]["delayed"] == 1
+    assert plans["first"] == plans["jito"] == msgspec.to_builtins(NETWORKS["regional"])
+    assert plans["direct"] == msgspec.to_builtins(NETWORKS["none"])
+
+
+async def test_geyser_port_in_use_is_one_sentence(endpoints: LocalnetEndpoints) -> None:
+    with pytest.raises(LocalnetError, match=f"port {endpoints.port} on 127.0.0.1 is in use"):
+        async with running_localnet(arguments=("--geyser-port", str(endpoints.port))):
             pass
 
 

@@ -9,6 +9,7 @@ from typing import Annotated, Final
 
 import typer
 from msgspec import structs
+from typer.models import OptionInfo
 
 from slotzero.errors import UsageError
 
@@ -25,6 +26,11 @@ class Network(enum.StrEnum):
     NONE = "none"
     REGIONAL = "regional"
     CONGESTED = "congested"
+
+
+def _port(what: str) -> OptionInfo:
+    option: OptionInfo = typer.Option(min=0, max=65535, help=f"{what} 0 takes a free port; without it there is none.")
+    return option
 
 
 def localnet(
@@ -44,20 +50,23 @@ def localnet(
     ] = None,
     mix: Annotated[Path | None, typer.Option(help="What the launcher creates: a TOML file.")] = None,
     network: Annotated[Network, typer.Option(help="Delays and faults on the way to the chain.")] = Network.NONE,
+    second_port: Annotated[int | None, _port("Another JSON-RPC port, which can be stopped.")] = None,
+    direct_port: Annotated[int | None, _port("A JSON-RPC port that --network spares.")] = None,
+    geyser_port: Annotated[int | None, _port("Yellowstone-compatible gRPC.")] = None,
+    geyser_token: Annotated[str | None, typer.Option(help="What x-token must say there.")] = None,
+    jito_port: Annotated[int | None, _port("The block engine that takes bundles.")] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="What the genesis is derived from.")] = 7,
     history: Annotated[int, typer.Option(min=1, max=1_000_000, help="Transactions the chain remembers.")] = 20_000,
     until_stdin_closes: Annotated[
         bool, typer.Option("--until-stdin-closes", help="End with stdin, as a child process does.")
     ] = False,
 ) -> None:
-    """Run an embedded Solana chain: JSON-RPC and WebSocket on one loopback port.
+    """Run an embedded Solana chain: JSON-RPC and WebSocket on one loopback port, more on others.
 
     The first line on stdout is one JSON object with its endpoints. Ctrl-C stops it.
 
-    Example: slotzero localnet --port 0 --slot-ms 50
+    Example: slotzero localnet --port 0 --geyser-port 0 --jito-port 0 --network regional
     """
-    if network is not Network.NONE:
-        raise UsageError(f"--network {network.value} is not available yet; use --network none")
     if mix is not None and not launches_per_s:
         raise UsageError("--mix says what is launched, and nothing is; add --launches-per-s 1")
     # Here, so that `slotzero --help` does not load a VM.
@@ -74,7 +83,16 @@ def localnet(
         pace = f"slots of {slot_ms} ms" if slot_ms else "a slot for each transaction"
         logger.info("the chain of seed %d is at %s, %s; Ctrl-C stops it", seed, running.endpoints.rpc, pace)
 
-    config = LocalnetConfig(port=port, chain=ChainConfig(seed=seed, slot_ms=slot_ms, history=history))
+    config = LocalnetConfig(
+        port=port,
+        second_port=second_port,
+        direct_port=direct_port,
+        geyser_port=geyser_port,
+        geyser_token=geyser_token,
+        jito_port=jito_port,
+        network=network.value,
+        chain=ChainConfig(seed=seed, slot_ms=slot_ms, history=history),
+    )
     launched = Mix() if mix is None else load_mix(mix)
     if trap_percent is not None:
         launched = structs.replace(launched, trap_percent=trap_percent)

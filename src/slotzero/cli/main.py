@@ -8,12 +8,16 @@ import typer
 
 from slotzero.cli.bench import bench
 from slotzero.cli.check import check
+from slotzero.cli.compare import compare
 from slotzero.cli.config import config_app
 from slotzero.cli.dashboards import dashboards_app
+from slotzero.cli.doctor import doctor
+from slotzero.cli.history import history_app
 from slotzero.cli.load import load
 from slotzero.cli.localnet import localnet
 from slotzero.cli.positions import close, panic, positions
 from slotzero.cli.replay import replay
+from slotzero.cli.report import report
 from slotzero.cli.run import run
 from slotzero.cli.wallet import wallet_app
 from slotzero.errors import SlotzeroError, UsageError
@@ -37,13 +41,17 @@ app.command()(run)
 app.command()(localnet)
 app.command()(replay)
 app.command()(check)
+app.command()(compare)
 app.command()(positions)
 app.command()(close)
 app.command()(panic)
+app.command()(doctor)
 app.command()(load)
 app.command()(bench)
+app.command()(report)
 app.add_typer(config_app, name="config")
 app.add_typer(dashboards_app, name="dashboards")
+app.add_typer(history_app, name="history")
 app.add_typer(wallet_app, name="wallet")
 
 

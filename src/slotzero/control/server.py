@@ -86,7 +86,7 @@ async def _answer(engine: Engine, line: bytes) -> Reply:
                 await engine.resume()
     except SlotzeroError as error:
         return Reply(error=str(error))
-    return Reply(status=_status(engine.report()))
+    return Reply(status=_status(engine.report(with_exits=True)))
 
 
 def _status(report: EngineReport) -> Status:

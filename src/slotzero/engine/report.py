@@ -6,7 +6,7 @@ from solders.pubkey import Pubkey
 from slotzero.detection.records import DetectorStats
 from slotzero.solana.endpoints import EndpointStats
 from slotzero.solana.reads import ReadStats
-from slotzero.trace import Component, Span
+from slotzero.trace import Component, Span, Trace
 from slotzero.trading.admission import AdmissionStats
 from slotzero.trading.context import RaisedAlert
 from slotzero.trading.exit_rules import ExitView
@@ -36,11 +36,13 @@ class EngineReport(Struct, frozen=True, kw_only=True):
         rejected: Pools not bought, by reason.
         failed: Buys that were sent and did not land, by reason.
         in_flight: Snipes between `NewPool` and their end.
-        values: What each open position would bring now; None = not known. `exits`: how its exit machine stands.
+        values: What each open position would bring now; None = not known. `exits`: how its exit machine
+            stands, where that was asked for.
         troubles: Why the newest sell of an open position failed, where one has.
-        spans: What the stages of the newest snipes took.
+        spans: What the stages of the newest snipes took; `traces` are the stamps of the last 64, newest first.
         timings: How long components took that no snipe's stamps measure.
         alerts: The newest signals of the rug watch.
+        seen_first: Which feed told first of how many pools.
         wallet: The first wallet; `wallets` has them all.
         balance: Of all wallets together, as the chain last said.
         expected_lamports: What the wallets must hold by this chain's journal, earlier runs included.
@@ -65,6 +67,7 @@ class EngineReport(Struct, frozen=True, kw_only=True):
     exits: dict[str, ExitView]
     troubles: dict[str, str]
     spans: tuple[Span, ...]
+    traces: tuple[Trace, ...] = ()
     timings: dict[Component, tuple[DurationNs, ...]]
     alerts: tuple[RaisedAlert, ...]
     detector: DetectorStats
@@ -72,6 +75,7 @@ class EngineReport(Struct, frozen=True, kw_only=True):
     limits: LimitsView
     loop_delay: LoopDelay
     reads: ReadStats
+    seen_first: dict[str, int]
     rpc_calls: dict[str, int]
     wallet: Pubkey
     wallets: tuple[WalletStanding, ...]

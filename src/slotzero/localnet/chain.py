@@ -29,6 +29,7 @@ from solders.system_program import TransferParams, transfer
 from solders.transaction import VersionedTransaction
 
 from slotzero.clock import Clock, SystemClock, ms
+from slotzero.errors import MalformedError
 from slotzero.localnet import genesis
 from slotzero.localnet.commitments import Commitment, UndoLog, slot_at
 from slotzero.localnet.endpoints import DEFAULT_SLOT_MS
@@ -46,7 +47,7 @@ from slotzero.localnet.execution import (
 from slotzero.localnet.genesis import Genesis
 from slotzero.localnet.history import DEFAULT_HISTORY, History, RecentSignatures, TokenBalance, TransactionRecord
 from slotzero.localnet.nonces import nonce_advanced, nonce_use, stored_nonce
-from slotzero.localnet.outcomes import Dropped, Landed, Refused, Simulation, Submission
+from slotzero.localnet.outcomes import BundleFailed, BundleLanded, Dropped, Landed, Refused, Simulation, Submission
 from slotzero.localnet.price_log import PriceLog
 from slotzero.localnet.slots import Block, BlockLog, Lateness, SlotSchedule, genesis_hash
 from slotzero.localnet.token_index import TokenIndex
@@ -55,6 +56,8 @@ from slotzero.solana.svm import SLOTS_PER_EPOCH, Execution, Svm, TransactionErr
 from slotzero.units import Lamports, MicroLamportsPerCu, MonoNs, Slot
 
 __all__ = [
+    "BundleFailed",
+    "BundleLanded",
     "Chain",
     "ChainConfig",
     "ChainStats",
@@ -122,6 +125,27 @@ class ChainStats(Struct, frozen=True, kw_only=True):
     addresses: int
     token_accounts: int
     lateness: Lateness | None
+
+
+class _Run(Struct, frozen=True, kw_only=True, gc=False):
+    """A transaction the VM has executed, and what its accounts were before."""
+
+    transaction: VersionedTransaction
+    message: AnyMessage
+    raw: bytes
+    keys: AccountKeys
+    before: list[Account | None]
+    execution: Execution
+    mono_ns: MonoNs
+
+
+class _Effects(Struct, frozen=True, kw_only=True, gc=False):
+    """What a transaction left behind: the accounts it wrote, by index, and all of them afterwards."""
+
+    written: tuple[int, ...]
+    after: list[Account | None]
+    pre_token_balances: tuple[TokenBalance, ...]
+    post_token_balances: tuple[TokenBalance, ...]
 
 
 class Chain:
@@ -314,6 +338,37 @@ class Chain:
         """Do as `submit` for a caller in this process that holds the transaction itself."""
         return self.submit(bytes(transaction), preflight=preflight)
 
+    def submit_bundle(
+        self, raws: Sequence[bytes], *, may_land: Callable[[], bool] = lambda: True
+    ) -> BundleLanded | BundleFailed:
+        """Execute transactions in the open slot, in order and without others between them: all of them or none.
+
+        Unless every one succeeds nothing has happened, not even a fee was paid, and nobody is told of it.
+
+        Args:
+            raws: The transactions' bytes.
+            may_land: Asked when all have succeeded and the state is what they left; False takes them back.
+
+        Raises:
+            MalformedError: The bytes of one are no transaction, or a lookup table lacks what it asks for.
+        """
+        self.catch_up()
+        assert not self._is_telling, "a listener may not write the chain"
+        runs: list[_Run] = []
+        effects: list[_Effects] = []
+        try:
+            failure = self._run_bundle(raws, runs, effects)
+        except MalformedError:
+            self._take_back(runs)
+            raise
+        if failure is not None or not may_land():
+            self._take_back(runs)
+            return BundleFailed(index=failure and failure[0], err=failure and failure[1])
+        records = tuple(self._land(run, effect) for run, effect in zip(runs, effects, strict=True))
+        if not self._is_timed:
+            self._open_slot()
+        return BundleLanded(records=records)
+
     def airdrop(self, to: Pubkey, lamports: Lamports) -> Submission:
         """Send lamports from the faucet by a real transfer; any amount the faucet holds."""
         self.catch_up()
@@ -397,33 +452,60 @@ class Chain:
         err = self._admission_error(signature, message, "processed")
         if err is not None:
             return self._reject(signature, err, None, preflight=preflight)
+        run = self._run(transaction, message, raw)
+        execution = run.execution
+        written = run.keys.writable
+        if execution.err is not None:
+            written = self._book_failure(message, run.keys.keys, run.before[0], preflight=preflight)
+            if not written:
+                return self._reject(signature, execution.err, execution, preflight=preflight)
+        record = self._land(run, self._look_again(run, written))
+        if not self._is_timed:
+            self._open_slot()
+        return Landed(record=record)
+
+    def _run(self, transaction: VersionedTransaction, message: AnyMessage, raw: bytes) -> _Run:
+        """Execute an admitted transaction; the VM is changed, the chain does not know yet."""
         read = self.svm.get_account
         keys = account_keys(message, read)
         before = [read(key) for key in keys.keys]
-
         execution = self.svm.execute(transaction)
-        mono_ns = self._clock.mono_ns()
+        return _Run(
+            transaction=transaction,
+            message=message,
+            raw=raw,
+            keys=keys,
+            before=before,
+            execution=execution,
+            mono_ns=self._clock.mono_ns(),
+        )
 
-        if execution.err is None:
-            written = keys.writable
-        else:
-            written = self._book_failure(message, keys.keys, before[0], preflight=preflight)
-            if not written:
-                return self._reject(signature, execution.err, execution, preflight=preflight)
+    def _look_again(self, run: _Run, written: tuple[int, ...]) -> _Effects:
+        """Return what a transaction has left in the accounts it wrote."""
         # Only what may have changed is looked at again: after half a millisecond in the VM every look is a cache miss.
-        after, pre_token_balances = list(before), token_balances(before)
+        after, pre_token_balances = list(run.before), token_balances(run.before)
         for index in written:
-            after[index] = read(keys.keys[index])
+            after[index] = self.svm.get_account(run.keys.keys[index])
         post_token_balances = (
             *(row for row in pre_token_balances if row.account_index not in written),
             *token_rows((index, after[index]) for index in written),
         )
+        return _Effects(
+            written=written,
+            after=after,
+            pre_token_balances=pre_token_balances,
+            post_token_balances=post_token_balances,
+        )
+
+    def _land(self, run: _Run, effects: _Effects) -> TransactionRecord:
+        """Make an executed transaction part of the open slot, and tell it."""
+        transaction, keys, execution = run.transaction, run.keys, run.execution
         record = TransactionRecord(
-            signature=signature,
+            signature=transaction.signatures[0],
             number=self._landed,
             slot=self.slot,
             index=self._index,
-            raw=raw,
+            raw=run.raw,
             version=version_of(transaction),
             err=execution.err,
             fee=execution.fee,
@@ -431,23 +513,50 @@ class Chain:
             metadata=execution.metadata,
             loaded_writable=keys.loaded_writable,
             loaded_readonly=keys.loaded_readonly,
-            pre_balances=_lamports(before),
-            post_balances=_lamports(after),
-            pre_token_balances=pre_token_balances,
-            post_token_balances=post_token_balances,
+            pre_balances=_lamports(run.before),
+            post_balances=_lamports(effects.after),
+            pre_token_balances=effects.pre_token_balances,
+            post_token_balances=effects.post_token_balances,
             unix_timestamp=self.block.unix_timestamp,
-            mono_ns=mono_ns,
+            mono_ns=run.mono_ns,
         )
-        self._keep(record, keys, message)
+        self._keep(record, keys, run.message)
         writes: list[AccountWrite] = []
-        for index in written:
+        for index in effects.written:
             key = keys.keys[index]
-            self._undo.note(key, before[index])
-            writes.append(AccountWrite(key=key, account=after[index]))
+            self._undo.note(key, run.before[index])
+            writes.append(AccountWrite(key=key, account=effects.after[index]))
         self._tell(TransactionExecuted(record=record, account_keys=keys.keys, written=tuple(writes)))
-        if not self._is_timed:
-            self._open_slot()
-        return Landed(record=record)
+        return record
+
+    def _run_bundle(
+        self, raws: Sequence[bytes], runs: list[_Run], effects: list[_Effects]
+    ) -> tuple[int, TransactionErr] | None:
+        """Execute transactions in order, each seeing what those before it did, up to the first that fails."""
+        seen: set[Signature] = set()
+        for index, raw in enumerate(raws):
+            transaction = parse_transaction(raw)
+            signature, message = transaction.signatures[0], transaction.message
+            err = self._admission_error(signature, message, "processed")
+            if err is None and signature in seen:
+                err = "AlreadyProcessed"
+            if err is not None:
+                return index, err
+            seen.add(signature)
+            run = self._run(transaction, message, raw)
+            runs.append(run)
+            if run.execution.err is not None:
+                return index, run.execution.err
+            effects.append(self._look_again(run, run.keys.writable))
+        return None
+
+    def _take_back(self, runs: Sequence[_Run]) -> None:
+        """Put every account that executed transactions may have written back to what it was before the first."""
+        for run in reversed(runs):
+            for index in run.keys.writable:  # of a failed one too: its payer is always among them
+                key, before = run.keys.keys[index], run.before[index]
+                if self.svm.get_account(key) != before:
+                    self.svm.set_account(key, before)
 
     def _book_failure(
         self, message: AnyMessage, keys: Sequence[Pubkey], payer_before: Account | None, *, preflight: bool

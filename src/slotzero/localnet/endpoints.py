@@ -24,6 +24,9 @@ class LocalnetEndpoints(Struct, frozen=True, kw_only=True):
         genesis: The genesis hash: the chain's name.
         faucet: The account airdrops come from.
         second: The port that can be stopped and started, None without one.
+        direct: The port that no network lies before, None without one.
+        geyser: The gRPC service's address, None without one.
+        jito: The block engine's address, None without one.
     """
 
     rpc: str
@@ -35,3 +38,6 @@ class LocalnetEndpoints(Struct, frozen=True, kw_only=True):
     seed: int
     faucet: str
     second: PortEndpoints | None = None
+    direct: PortEndpoints | None = None
+    geyser: str | None = None
+    jito: str | None = None

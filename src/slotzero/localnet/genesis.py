@@ -24,6 +24,7 @@ from slotzero.solana.addresses import (
     WSOL_MINT,
 )
 from slotzero.solana.svm import Svm
+from slotzero.solana.tips import TIP_ACCOUNTS
 from slotzero.units import LAMPORTS_PER_SOL, Lamports
 from slotzero.venues.pumpfun.accounts import FEE_CONFIG_DISCRIMINATOR, GLOBAL_DISCRIMINATOR
 from slotzero.venues.pumpfun.addresses import FEE_CONFIG, FEE_PROGRAM, GLOBAL, MAYHEM_SOL_VAULT, PUMP_PROGRAM
@@ -154,6 +155,8 @@ def genesis_accounts(genesis: Genesis, rent: Callable[[int], int]) -> Iterator[t
     yield FEE_CONFIG, holding(fee_config_data(genesis), FEE_PROGRAM)
     yield WSOL_MINT, holding(_MINT.pack(0, b"", 0, _WSOL_DECIMALS, _ON, 0, b""), TOKEN_PROGRAM)
     for key in (*genesis.fee_recipients, *genesis.reserved_fee_recipients, *genesis.buyback_recipients):
+        yield key, holding(b"", SYSTEM_PROGRAM)
+    for key in TIP_ACCOUNTS:  # a first tip into nothing would be below the rent and fail its transaction
         yield key, holding(b"", SYSTEM_PROGRAM)
     yield genesis.faucet.pubkey(), Account(FAUCET_LAMPORTS, b"", SYSTEM_PROGRAM)
 

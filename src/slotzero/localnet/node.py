@@ -10,7 +10,7 @@ from typing import Final, Protocol, TypeAlias
 from msgspec import Struct, field
 
 from slotzero.localnet.chain import Chain
-from slotzero.localnet.faults import Faults
+from slotzero.localnet.faults import FaultPlan, Faults
 from slotzero.localnet.params import Params
 
 __all__ = ["Method", "Node", "PortControl", "ProcessUsage", "process_usage"]
@@ -23,6 +23,10 @@ class PortControl(Protocol):
     """What a method may do to a port."""
 
     faults: Faults
+
+    def set_faults(self, plan: FaultPlan) -> None:
+        """Have its faults be these."""
+        ...
 
     def start(self) -> None:
         """Listen again. Raises UsageError when somebody else has the port now."""

@@ -11,7 +11,7 @@ from slotzero.localnet.execution import AccountKeys
 from slotzero.localnet.history import TokenBalance, TransactionRecord
 from slotzero.solana.svm import Execution, TransactionErr
 
-__all__ = ["Dropped", "Landed", "Refused", "Simulation", "Submission"]
+__all__ = ["BundleFailed", "BundleLanded", "Dropped", "Landed", "Refused", "Simulation", "Submission"]
 
 
 class Landed(Struct, frozen=True, kw_only=True):
@@ -40,6 +40,24 @@ class Dropped(Struct, frozen=True, kw_only=True):
 
 
 Submission: TypeAlias = Landed | Refused | Dropped
+
+
+class BundleLanded(Struct, frozen=True, kw_only=True):
+    """Every transaction of the bundle succeeded; they follow one another in the open slot."""
+
+    records: tuple[TransactionRecord, ...]
+
+
+class BundleFailed(Struct, frozen=True, kw_only=True):
+    """The chain is what it was before the bundle.
+
+    Attributes:
+        index: The transaction that failed or was not admitted; None when all succeeded and were taken back.
+        err: Why it did.
+    """
+
+    index: int | None
+    err: TransactionErr | None
 
 
 class Simulation(Struct, frozen=True, kw_only=True):

@@ -5,25 +5,28 @@ fair: a raw server did 47 % more at saturation, but let pipelining clients starv
 frames written in one turn of the loop into one write.
 """
 
+import abc
 import asyncio
 import errno
 import logging
 import socket
+from collections import Counter
 from contextlib import suppress
-from typing import Final
+from typing import Final, cast
 
 import msgspec
 from aiohttp import WSMsgType, web
 from msgspec import Struct
 
-from slotzero.clock import Clock, later, ms
+from slotzero.clock import Clock, later
 from slotzero.errors import UsageError
-from slotzero.localnet.faults import FaultCounts, Faults
+from slotzero.localnet.faults import FaultCounts, FaultPlan, Faults
 from slotzero.localnet.params import RpcFault
 from slotzero.localnet.pubsub import Outbox, Pubsub
 from slotzero.localnet.rpc import Rpc, error_json, is_admin
+from slotzero.units import DurationNs, MonoNs
 
-__all__ = ["HOST", "Port", "PortStats"]
+__all__ = ["HOST", "LoopbackPort", "Port", "PortStats"]
 
 logger = logging.getLogger(__name__)
 
@@ -51,27 +54,21 @@ class PortStats(Struct, frozen=True, kw_only=True, rename="camel"):
     faults: FaultCounts
 
 
-class Port:
-    """One port onto the chain: bytes between aiohttp's connections and the synchronous parts.
+class LoopbackPort(abc.ABC):
+    """A port that can be stopped, started again on the number it had, and made to refuse everybody.
 
     Stopping and listening are synchronous, so that an RPC method can do them and its answer is true; only accepting
     needs a task, and until it runs the kernel keeps new connections waiting.
 
     Args:
-        rpc: Answers the requests.
-        pubsub: Serves the WebSockets.
         faults: What goes wrong here.
         clock: What delays are taken from.
     """
 
-    def __init__(self, rpc: Rpc, pubsub: Pubsub, *, faults: Faults, clock: Clock) -> None:
+    def __init__(self, *, faults: Faults, clock: Clock) -> None:
         self.faults = faults
-        self._rpc = rpc
-        self._pubsub = pubsub
         self._clock = clock
         self._group: asyncio.TaskGroup | None = None
-        self._http = web.Server(self._handle, access_log=None, handler_cancellation=True)
-        self._websockets: set[web.WebSocketResponse] = set()
         self._number = 0
         self._requests = 0
         self._listener: socket.socket | None = None
@@ -122,59 +119,136 @@ class Port:
         else:
             self._server.close()
         self._listener = self._server = None
-        for connection in list(self._http.connections):
-            if connection.transport is not None:
-                connection.transport.abort()
+        self._cut()
+
+    def set_faults(self, plan: FaultPlan) -> None:
+        """Have the port's faults be these from now on."""
+        self.faults.set(plan)
+        if plan.refuse_connections:
+            self._cut()
 
     async def close(self) -> None:
-        """End in order: WebSockets are told that this end goes away."""
+        """End in order."""
         if self._server is not None:
             self._server.close()
         elif self._listener is not None:
             self._listener.close()
-        await asyncio.gather(*(websocket.close(code=_GOING_AWAY) for websocket in list(self._websockets)))
-        await self._http.shutdown(_CLOSE_TIMEOUT_S)
+        await self._end_connections()
 
     def stats(self) -> PortStats:
         """Return the counters."""
         return PortStats(
             port=self._number,
             is_open=self.is_open,
-            connections=len(self._http.connections),
+            connections=len(self._connections()),
             requests=self._requests,
             faults=self.faults.counts(),
         )
+
+    @abc.abstractmethod
+    def _protocol(self) -> asyncio.Protocol:
+        """Return what serves a new connection."""
+
+    @abc.abstractmethod
+    def _connections(self) -> list[tuple[asyncio.Transport, int]]:
+        """Return the open connections, each with how many requests are under way on it."""
+
+    @abc.abstractmethod
+    async def _end_connections(self) -> None:
+        """End what is open in order."""
 
     async def _accept(self, listener: socket.socket) -> None:
         if self._listener is not listener:
             return  # stopped before it came to this
         # Known before it may suspend, so that `stop` always closes what has been opened.
         self._server = server = await asyncio.get_running_loop().create_server(
-            self._http, sock=listener, backlog=_BACKLOG, start_serving=False
+            self._connection, sock=listener, backlog=_BACKLOG, start_serving=False
         )
         await server.start_serving()
+
+    def _connection(self) -> asyncio.Protocol:
+        return _Refusal() if self.faults.refuses_connection() else self._protocol()
+
+    def _cut(self) -> None:
+        """End every connection in the middle of whatever it does, and count."""
+        for transport, requests in self._connections():
+            self.faults.cut(connections=1, requests=requests)
+            transport.abort()
+
+    async def _pass(self, delay: DurationNs) -> None:
+        if delay:
+            await self._clock.sleep_until(later(self._clock.mono_ns(), delay))
+
+    def _frame_due(self) -> MonoNs:
+        return self.faults.frame_due(self._clock.mono_ns()) if self.faults.is_armed else MonoNs(0)
+
+
+class Port(LoopbackPort):
+    """JSON-RPC and subscriptions: bytes between aiohttp's connections and the synchronous parts.
+
+    Args:
+        rpc: Answers the requests.
+        pubsub: Serves the WebSockets; None takes none.
+        faults: What goes wrong here.
+        clock: What delays are taken from.
+    """
+
+    def __init__(self, rpc: Rpc, pubsub: Pubsub | None, *, faults: Faults, clock: Clock) -> None:
+        super().__init__(faults=faults, clock=clock)
+        self._rpc = rpc
+        self._pubsub = pubsub
+        self._http = web.Server(self._handle, access_log=None, handler_cancellation=True)
+        self._under_way: Counter[asyncio.BaseTransport] = Counter()
+        """Requests by connection; WebSockets are no requests."""
+        self._websockets: set[web.WebSocketResponse] = set()
+
+    def _protocol(self) -> asyncio.Protocol:
+        return self._http()
+
+    def _connections(self) -> list[tuple[asyncio.Transport, int]]:
+        transports = [connection.transport for connection in self._http.connections]
+        return [(transport, self._under_way[transport]) for transport in transports if transport is not None]
+
+    async def _end_connections(self) -> None:
+        """WebSockets are told that this end goes away."""
+        await asyncio.gather(*(websocket.close(code=_GOING_AWAY) for websocket in list(self._websockets)))
+        await self._http.shutdown(_CLOSE_TIMEOUT_S)
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         if request.method == "POST":
             return await self._serve_post(request)
-        if request.headers.get("Upgrade", "").lower() == "websocket":
-            return await self._serve_websocket(request)
+        if self._pubsub is not None and request.headers.get("Upgrade", "").lower() == "websocket":
+            return await self._serve_websocket(request, self._pubsub)
         if request.method == "GET" and request.path == "/health":
             return web.Response(text="ok")
         return web.Response(status=405, text="POST a JSON-RPC request, or open a WebSocket\n")
 
     async def _serve_post(self, request: web.BaseRequest) -> web.Response:
-        body = await request.read()
-        # Who switches a fault on must be able to switch it off.
+        transport = request.transport
         self._requests += 1
-        if self.faults.is_armed and not is_admin(body):
+        if transport is None:
+            raise ConnectionResetError
+        self._under_way[transport] += 1
+        try:
+            body = await request.read()
+            # Who switches a fault on must be able to switch it off.
+            if not self.faults.is_armed or is_admin(body):
+                return self._answer(request, body)
             if self.faults.refuses_request():
                 return _too_many_requests(self.faults.plan.http_429.retry_after_s)
-            if delay_ms := self.faults.delay_ms():
-                await self._clock.sleep_until(later(self._clock.mono_ns(), ms(delay_ms)))
+            await self._pass(self.faults.request_delay())
+            response = self._answer(request, body)
+            await self._pass(self.faults.answer_delay())
+            return response
+        finally:
+            self._under_way[transport] -= 1
+            if not self._under_way[transport]:
+                del self._under_way[transport]
+
+    def _answer(self, request: web.BaseRequest, body: bytes) -> web.Response:  # noqa: ARG002 for a port with paths
         return web.Response(body=self._rpc.handle(body), content_type="application/json")
 
-    async def _serve_websocket(self, request: web.BaseRequest) -> web.WebSocketResponse:
+    async def _serve_websocket(self, request: web.BaseRequest, pubsub: Pubsub) -> web.WebSocketResponse:
         websocket = web.WebSocketResponse(
             compress=False, max_msg_size=MAX_BODY_BYTES, timeout=_CLOSE_TIMEOUT_S, autoping=False
         )
@@ -186,21 +260,21 @@ class Port:
             if request.transport is not None:
                 request.transport.abort()
 
-        outbox = Outbox(abort)
+        outbox = Outbox(abort, due=self._frame_due)
         self._websockets.add(websocket)
-        self._pubsub.connect(outbox)
+        pubsub.connect(outbox)
         try:
             async with asyncio.TaskGroup() as group:
                 writer = group.create_task(self._write(websocket, outbox), name="localnet websocket writer")
                 async for message in websocket:
                     if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
-                        self._pubsub.handle(outbox, message.data)
+                        pubsub.handle(outbox, message.data)
                     elif message.type is WSMsgType.PING and not self.faults.stalls_frame():
                         with suppress(ConnectionResetError):
                             await websocket.pong(message.data)
                 writer.cancel()
         finally:
-            self._pubsub.disconnect(outbox)
+            pubsub.disconnect(outbox)
             self._websockets.discard(websocket)
         return websocket
 
@@ -208,11 +282,21 @@ class Port:
         try:
             while True:
                 await outbox.wait()
-                while (frame := outbox.take()) is not None:
-                    if not self.faults.stalls_frame():
+                while (due := outbox.next_due) is not None:
+                    if due:
+                        await self._clock.sleep_until(due)
+                    if (frame := outbox.take()) is not None and not self.faults.stalls_frame():
                         await websocket.send_frame(frame, WSMsgType.TEXT)
         except ConnectionResetError:
             return  # the reader sees the end of the connection and ends the rest
+
+
+class _Refusal(asyncio.Protocol):
+    """A connection that is cut as soon as it is made."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Cut it."""
+        cast("asyncio.Transport", transport).abort()  # uvloop's is not of that class
 
 
 def _listening(number: int) -> socket.socket:

@@ -74,6 +74,7 @@ class Outbox:
 
     Args:
         on_overflow: Called once, when the bound is passed.
+        due: Says when a frame put now may leave; 0 for at once. No frame overtakes another.
     """
 
     def __init__(
@@ -82,18 +83,26 @@ class Outbox:
         *,
         max_frames: int = MAX_OUTBOX_FRAMES,
         max_bytes: int = MAX_OUTBOX_BYTES,
+        due: Callable[[], MonoNs] | None = None,
     ) -> None:
-        self._frames: deque[bytes] = deque()
+        self._frames: deque[tuple[MonoNs, bytes]] = deque()
         self._bytes = 0
         self._on_overflow = on_overflow
         self._max_frames = max_frames
         self._max_bytes = max_bytes
+        self._due = due
+        self._last_due = MonoNs(0)
         self._is_ready = asyncio.Event()
         self.has_overflowed = False
 
     def __len__(self) -> int:
         """How many frames wait."""
         return len(self._frames)
+
+    @property
+    def next_due(self) -> MonoNs | None:
+        """When the next frame may leave, 0 for at once; None when none waits."""
+        return self._frames[0][0] if self._frames else None
 
     def put(self, frame: bytes) -> None:
         """Append a frame. *Hot path.*"""
@@ -104,15 +113,18 @@ class Outbox:
             self._frames.clear()
             self._on_overflow()
             return
-        self._frames.append(frame)
+        due = MonoNs(0)
+        if self._due is not None and (due := self._due()):
+            due = self._last_due = max(due, self._last_due)
+        self._frames.append((due, frame))
         self._bytes += len(frame)
         self._is_ready.set()
 
     def take(self) -> bytes | None:
-        """Return the next frame, or None."""
+        """Return the next frame, due or not, or None."""
         if not self._frames:
             return None
-        frame = self._frames.popleft()
+        frame = self._frames.popleft()[1]
         self._bytes -= len(frame)
         return frame
 

@@ -8,7 +8,7 @@ from solders.account import Account
 
 from slotzero.clock import as_ms
 from slotzero.errors import MalformedError, UsageError
-from slotzero.localnet.faults import FaultPlan
+from slotzero.localnet.faults import FaultPlan, total
 from slotzero.localnet.node import Method, Node, PortControl, process_usage
 from slotzero.localnet.params import (
     INTERNAL_ERROR,
@@ -105,20 +105,29 @@ def set_faults(node: Node, params: Params) -> object:
     if port is None:
         raise invalid(f"there is no port {name[:64]!r}; there is {', '.join(node.ports)}")
     if len(params) > 1 and params[1] is not None:
-        port.faults.set(config_at(params, 1, FaultPlan))
+        plan = config_at(params, 1, FaultPlan)
+        if plan.refuse_connections and port.faults is node.faults:
+            raise invalid("a port that refuses connections could not be told to stop: say it through another one")
+        port.set_faults(plan)
     return port.faults.plan
 
 
-def stop_port(node: Node, _params: Params) -> object:
-    """Stop the second port: its connections are cut, new ones are refused. Returns its counters."""
-    port = _second(node)
+def injected(node: Node, _params: Params) -> object:
+    """Return how often each fault has struck, by port and in all: what a report of errors is compared with."""
+    counts = {name: port.faults.counts() for name, port in node.ports.items()}
+    return {"ports": counts, "total": total(*counts.values())}
+
+
+def stop_port(node: Node, params: Params) -> object:
+    """Stop a port, the second unless another is named: its connections are cut, new ones refused. Returns its stats."""
+    port = _other_port(node, params)
     port.stop()
     return port.stats()
 
 
-def start_port(node: Node, _params: Params) -> object:
-    """Have the second port listen again where it did. Returns its counters."""
-    port = _second(node)
+def start_port(node: Node, params: Params) -> object:
+    """Have a stopped port listen again where it did. Returns its counters."""
+    port = _other_port(node, params)
     try:
         port.start()
     except UsageError as error:
@@ -126,10 +135,13 @@ def start_port(node: Node, _params: Params) -> object:
     return port.stats()
 
 
-def _second(node: Node) -> PortControl:
-    port = node.ports.get("second")
+def _other_port(node: Node, params: Params) -> PortControl:
+    name = string_at(params, 0, "a port") if params else "second"
+    port = node.ports.get(name)
     if port is None:
-        raise invalid("there is no second port; start the chain with one")
+        raise invalid(f"there is no {name[:64]} port; start the chain with one")
+    if port.faults is node.faults:
+        raise invalid("a port cannot be stopped through itself: no answer would come")
     return port
 
 
@@ -148,10 +160,11 @@ METHODS: Final[Mapping[str, Method]] = {
     "slotzero_advance": advance,
     "slotzero_stats": stats,
     "slotzero_faults": set_faults,
+    "slotzero_injected": injected,
 }
 
 PORT_METHODS: Final[Mapping[str, Method]] = {
     "slotzero_stopPort": stop_port,
     "slotzero_startPort": start_port,
 }
-"""Only on the first port: who stops the one it speaks through gets no answer."""
+"""On the first port and the direct one, which rule the others."""

@@ -7,8 +7,8 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import Final, TypeAlias
+from collections.abc import Callable, Coroutine, Sequence
+from typing import TypeAlias
 
 import msgspec
 import uvloop
@@ -16,37 +16,17 @@ from msgspec import Struct
 
 from slotzero.clock import Clock, SystemClock
 from slotzero.errors import LocalnetError
-from slotzero.localnet.chain import Chain, ChainConfig
+from slotzero.localnet.chain import Chain
 from slotzero.localnet.collector import Collector
 from slotzero.localnet.endpoints import LocalnetEndpoints, PortEndpoints
 from slotzero.localnet.events import ChainEvent, SlotOpened
-from slotzero.localnet.faults import Faults
-from slotzero.localnet.node import Node
-from slotzero.localnet.ports import HOST, Port
-from slotzero.localnet.pubsub import Pubsub
-from slotzero.localnet.rpc import METHODS, Rpc
-from slotzero.localnet.rpc_admin import PORT_METHODS
+from slotzero.localnet.port_set import LocalnetConfig, PortSet
+from slotzero.localnet.ports import HOST
 from slotzero.units import Slot
 
 __all__ = ["HOST", "Localnet", "LocalnetConfig", "Service", "SlotWaiters", "announcement", "run", "serve"]
 
 logger = logging.getLogger(__name__)
-
-DEFAULT_PORT: Final = 8899
-
-
-class LocalnetConfig(Struct, frozen=True, kw_only=True):
-    """Where the chain listens and how it runs.
-
-    Attributes:
-        port: 0 takes a free one.
-        second_port: Another port onto the same chain, which the first one's admin calls can stop and start; 0 takes a
-            free one, None means there is none.
-    """
-
-    port: int = DEFAULT_PORT
-    second_port: int | None = None
-    chain: ChainConfig = ChainConfig()
 
 
 class SlotWaiters:
@@ -111,16 +91,14 @@ async def serve(
     """
     clock = clock or SystemClock()
     chain = Chain(config.chain, clock=clock)
-    ports = _ports(chain, config, clock, collector)
+    ports = PortSet(chain, config, clock, {} if collector is None else {"garbage": collector.stats})
     try:
-        for name, number in (("first", config.port), ("second", config.second_port)):
-            if number is not None:
-                ports[name].listen(number)
+        ports.listen()
         async with asyncio.TaskGroup() as group:
-            for port in ports.values():
-                await port.serve(group)
+            await ports.serve(group)
             localnet = Localnet(chain=chain, slots=SlotWaiters(chain), endpoints=_endpoints(chain, ports))
             tasks = [group.create_task(service(localnet), name=f"localnet {service!r}") for service in services]
+            tasks += ports.tasks(group)
             if chain.next_deadline is not None:
                 tasks.append(group.create_task(_keep_slots(chain, clock, collector), name="localnet slots"))
                 if collector is not None:
@@ -129,25 +107,9 @@ async def serve(
             await stop.wait()
             for task in tasks:
                 task.cancel()
+            ports.end_calls()
     finally:
-        await asyncio.gather(*(port.close() for port in ports.values()))
-
-
-def _ports(chain: Chain, config: LocalnetConfig, clock: Clock, collector: Collector | None) -> dict[str, Port]:
-    """Return the ports by name; each has faults of its own, the first one rules them all."""
-    pubsub = Pubsub(chain)
-    gauges: dict[str, Callable[[], object]] = {"pubsub": pubsub.stats}
-    if collector is not None:
-        gauges["garbage"] = collector.stats
-    methods = {"first": {**METHODS, **PORT_METHODS}}
-    if config.second_port is not None:
-        methods["second"] = {**METHODS}
-    ports: dict[str, Port] = {}
-    for name, offered in methods.items():
-        faults = Faults(name, config.chain.seed)
-        node = Node(chain=chain, gauges=gauges, faults=faults, ports=ports)
-        ports[name] = Port(Rpc(node, offered), pubsub, faults=faults, clock=clock)
-    return ports
+        await ports.close()
 
 
 def run(
@@ -218,16 +180,19 @@ def _watch_stdin(on_end: Callable[[], object]) -> None:
     threading.Thread(target=read, name="localnet stdin", daemon=True).start()
 
 
-def _endpoints(chain: Chain, ports: Mapping[str, Port]) -> LocalnetEndpoints:
+def _endpoints(chain: Chain, ports: PortSet) -> LocalnetEndpoints:
     urls = {
         name: PortEndpoints(rpc=f"http://{HOST}:{port.number}", ws=f"ws://{HOST}:{port.number}")
-        for name, port in ports.items()
+        for name, port in ports.rpc.items()
     }
     return LocalnetEndpoints(
         rpc=urls["first"].rpc,
         ws=urls["first"].ws,
         second=urls.get("second"),
-        port=ports["first"].number,
+        direct=urls.get("direct"),
+        geyser=None if ports.geyser is None else f"http://{HOST}:{ports.geyser.number}",
+        jito=None if ports.jito is None else f"http://{HOST}:{ports.jito.number}",
+        port=ports.rpc["first"].number,
         pid=os.getpid(),
         genesis=str(chain.genesis_hash),
         slot_ms=chain.config.slot_ms,

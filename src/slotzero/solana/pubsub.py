@@ -25,6 +25,7 @@ from picows import WSCloseCode, WSError, WSFrame, WSListener, WSMsgType, WSTrans
 from slotzero.clock import Clock, add_ms, mono_ns
 from slotzero.errors import SubscriptionError, TransportError
 from slotzero.secret import redacted_url
+from slotzero.solana.rota import Rota
 from slotzero.units import MonoNs, Slot
 
 __all__ = ["Connection", "FrameHandler", "Gap", "GapHandler", "PubSub", "PubSubStats", "Subscription"]
@@ -39,9 +40,6 @@ _MAX_FRAME_BYTES: Final = 64 << 20
 """Beyond this the connection is given up; what is merely too large to be of use is dropped by the handler."""
 _TAIL: Final = b'"subscription":'
 _TAIL_WINDOW: Final = 48
-_FIRST_DELAY_MS: Final = 100
-_MAX_DELAY_MS: Final = 5_000
-_MAX_DOUBLINGS: Final = 6
 _MS_PER_S: Final = 1_000
 _IDLE_BEFORE_PING_S: Final = 5.0
 _PONG_WITHIN_S: Final = 3.0
@@ -121,22 +119,6 @@ class PubSubStats(Struct, frozen=True, kw_only=True):
     """The newest slot the connection has told of; None when slots are not followed."""
 
 
-class _Rota:
-    """Whose turn it is, and after what delay: the others at once, the same one again ever later. A pure machine."""
-
-    def __init__(self, count: int) -> None:
-        self._count = count
-        self._ends = 0
-        self.turn = 0
-
-    def on_end(self, *, was_heard: bool) -> int:
-        """Take note that a connection has ended. Returns how many milliseconds to wait before the next one."""
-        self._ends = 1 if was_heard else self._ends + 1
-        self.turn = (self.turn + 1) % self._count
-        rounds, others = divmod(self._ends, self._count)
-        return 0 if others else min(_FIRST_DELAY_MS << min(rounds - 1, _MAX_DOUBLINGS), _MAX_DELAY_MS)
-
-
 class Subscription:
     """One subscription, kept across reconnects until it is cancelled (or has fired, when it fires once).
 
@@ -191,7 +173,7 @@ class PubSub:
     ) -> None:
         self._urls = (url,) if isinstance(url, str) else tuple(url)
         assert self._urls, "a client needs an address"
-        self._rota = _Rota(len(self._urls))
+        self._rota = Rota(len(self._urls))
         self.endpoint = redacted_url(self._urls[0])
         self._clock = clock
         self._on_connection = on_connection

@@ -480,6 +480,9 @@ class RpcClient(Rpc):
             self._session = None
 
     async def _call(self, method: str, params: list[Any], result: type[T], purpose: Purpose) -> T:
+        return await self._post(self._url, method, params, result, purpose)
+
+    async def _post(self, url: str, method: str, params: list[Any], result: type[T], purpose: Purpose) -> T:
         session = self._session
         assert session is not None, "RpcClient is used outside its context"
         self.calls[purpose] += 1
@@ -487,7 +490,7 @@ class RpcClient(Rpc):
         body = msgspec.json.encode({"jsonrpc": "2.0", "id": self._next_id, "method": method, "params": params})
         try:
             # A redirect would take a signed transaction to a host that nobody has configured.
-            async with session.post(self._url, data=body, allow_redirects=False) as response:
+            async with session.post(url, data=body, allow_redirects=False) as response:
                 if response.status == _HTTP_TOO_MANY:
                     raise RateLimitedError(self.endpoint, _retry_after_ms(response.headers.get("Retry-After")))
                 raw = bytearray()

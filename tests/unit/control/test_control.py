@@ -62,7 +62,8 @@ class Desk:
         self.asked: list[tuple[str, str]] = []
         self.halted = ""
 
-    def report(self) -> EngineReport:
+    def report(self, *, with_exits: bool = False) -> EngineReport:
+        assert with_exits, "the stop of each position is shown"
         limits = engine_report().limits
         state = LimitsState(killed=self.halted, tripped="", high_water=LamportsDelta(0))
         return engine_report(

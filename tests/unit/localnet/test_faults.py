@@ -1,12 +1,16 @@
 """Faults as a machine: which requests are struck, and that every stroke is counted."""
 
+from random import Random
+
 import msgspec
 import pytest
 
 from chain_world import WALLETS, World, pay
+from slotzero.clock import ms
 from slotzero.localnet.chain import Landed
-from slotzero.localnet.faults import FaultPlan, Faults, Portion, RateLimit
+from slotzero.localnet.faults import FaultCounts, FaultPlan, Faults, Latency, Portion, RateLimit, total
 from slotzero.localnet.render import base64_text
+from slotzero.units import MonoNs
 
 TO = WALLETS[1].pubkey()
 SOL = 1_000_000_000
@@ -42,20 +46,57 @@ def test_same_plan_and_seed_strike_the_same_requests_and_ports_differ() -> None:
     assert struck("first", 7) != struck("first", 8)
 
 
+def test_latency_has_the_quantiles_it_was_given() -> None:
+    latency = Latency(p50_us=2_000, p99_us=30_000)
+    random = Random(1)  # noqa: S311 repeatable on purpose
+    drawn = sorted(latency.sample(random) for _ in range(20_000))
+    assert 1_900_000 < drawn[10_000] < 2_100_000
+    assert 27_000_000 < drawn[19_800] < 33_000_000
+    assert drawn[-1] <= 150_000_000
+    assert {Latency(p50_us=700).sample(random) for _ in range(50)} == {700_000}
+    assert Latency().sample(random) == 0
+
+
+def test_frames_and_requests_wait_by_the_same_latency_and_are_counted_apart() -> None:
+    faults = Faults("first", 7, FaultPlan(latency=Latency(p50_us=1_000), delay_ms=4))
+    assert faults.frame_due(MonoNs(5)) == 1_000_005
+    assert faults.request_delay() == ms(5)
+    assert faults.answer_delay() == ms(1)
+    counts = faults.counts()
+    assert (counts.delayed, counts.delayed_frames) == (1, 1)
+    faults.set(FaultPlan())
+    assert (faults.frame_due(MonoNs(5)), faults.request_delay()) == (0, 0)
+    assert faults.counts() == counts
+
+
+def test_refused_and_cut_connections_are_counted_and_counts_add_up() -> None:
+    dead, healthy = Faults(plan=FaultPlan(refuse_connections=True)), Faults()
+    assert [dead.refuses_connection(), dead.refuses_connection(), healthy.refuses_connection()] == [True, True, False]
+    dead.cut(connections=3, requests=2)
+    healthy.cut(connections=1)
+    assert total(dead.counts(), healthy.counts()) == FaultCounts(
+        refused_connections=2, cut_connections=4, cut_requests=2
+    )
+
+
 def test_whole_share_strikes_all_and_none_strikes_none_and_counts_outlive_the_plan() -> None:
     faults = Faults()
     faults.set(FaultPlan(drop_sends=Portion(share_bps=10_000), delay_ms=5, stall_ws=True))
     assert faults.is_armed
     assert all(faults.drops_send() for _ in range(50))
     assert not any(faults.refuses_request() for _ in range(50))
-    assert (faults.delay_ms(), faults.stalls_frame()) == (5, True)
+    assert (faults.request_delay(), faults.stalls_frame()) == (ms(5), True)
     faults.set(FaultPlan())
-    assert (faults.drops_send(), faults.delay_ms(), faults.stalls_frame()) == (False, 0, False)
+    assert (faults.drops_send(), faults.request_delay(), faults.stalls_frame()) == (False, 0, False)
     assert msgspec.to_builtins(faults.counts()) == {
         "droppedSends": 50,
         "delayed": 1,
         "http429": 0,
         "stalledFrames": 1,
+        "delayedFrames": 0,
+        "refusedConnections": 0,
+        "cutConnections": 0,
+        "cutRequests": 0,
     }
 
 

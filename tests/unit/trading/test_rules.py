@@ -41,8 +41,9 @@ NOT_IN_RULES = {
         "sell_unit_limit",
         "expected_gain_bps",
         "expected_chance_bps",
+        "min_tip_lamports",
     },
-    LimitsSettings: {"snipes_in_flight", "waiting_pools"},
+    LimitsSettings: {"snipes_in_flight", "waiting_pools", "max_wait_ms"},
     RugSettings: set[str](),
     PrivacySettings: set[str](),
 }
@@ -52,7 +53,7 @@ NOT_IN_RULES = {
     ("made", "record"),
     [
         (exit_rules(ExitsSettings(), slippage_bps=TRADE.exit_slippage_bps), ExitRules()),
-        (fee_rules(FeesSettings()), FeeRules()),
+        (fee_rules(FeesSettings()), FeeRules(unit_margin_units=ComputeUnits(15_000))),  # a margin is no setting
         (rug_rules(RugSettings()), RugRules()),
         (privacy_rules(PrivacySettings()), PrivacyRules()),
         (limits_rules(LimitsSettings(), open_positions=TRADE.max_open_positions), LimitsRules()),

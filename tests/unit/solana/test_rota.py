@@ -1,10 +1,10 @@
 import pytest
 
-from slotzero.solana.pubsub import _Rota
+from slotzero.solana.rota import Rota
 
 
 def dialogue(count: int, heard: list[bool]) -> list[tuple[int, int]]:
-    rota = _Rota(count)
+    rota = Rota(count)
     said = []
     for was_heard in heard:
         delay_ms = rota.on_end(was_heard=was_heard)
