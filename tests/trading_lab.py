@@ -454,11 +454,27 @@ class Lab(Struct, kw_only=True):
 
 @asynccontextmanager
 async def trading_lab(
-    path: Path, *, settings: Settings = QUICK, clock: TestClock | None = None, balance: int = 10_000_000_000
+    path: Path,
+    *,
+    settings: Settings = QUICK,
+    clock: TestClock | None = None,
+    balance: int = 10_000_000_000,
+    node: PaperNode | None = None,
 ) -> AsyncIterator[Lab]:
-    """Open a journal at `path` and wire a context with a running order desk. What is still running is cancelled."""
-    clock, node = clock or TestClock(), PaperNode()
-    node.balance = balance
+    """Open a journal at `path` and wire a context with a running order desk. What is still running is cancelled.
+
+    Args:
+        path: The journal's.
+        settings: The configuration.
+        clock: Time; None = one that stands still.
+        balance: What the wallet of a new node holds.
+        node: The chain of an earlier lab, which goes on; None = a new one.
+    """
+    clock = clock or TestClock()
+    if node is None:
+        node = PaperNode()
+        node.balance = balance
+    balance = node.balance
     rpc, pubsub = PaperRpc(node), paper_pubsub(node, clock)
     book = SqliteJournal(path, CHAIN, clock=clock)
     limits = Limits(

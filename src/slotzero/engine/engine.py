@@ -487,6 +487,7 @@ class Engine:
             positions=tuple(state.positions.values()),
             values={intent: keeper.value_lamports for intent, keeper in sniper.keepers.items()},
             exits={intent: keeper.view() for intent, keeper in sniper.keepers.items()} if with_exits else {},
+            troubles={intent: keeper.trouble for intent, keeper in sniper.keepers.items() if keeper.trouble},
             spans=tuple(sniper.spans),
             traces=tuple(trace for _, trace in islice(reversed(sniper.traces), _MOST_TRACES)),
             timings=context.timings.as_dict(),
