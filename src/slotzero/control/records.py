@@ -28,6 +28,7 @@ class PositionView(Struct, frozen=True, kw_only=True):
     """One position as it stands; amounts in lamports, None where they are not known.
 
     Attributes:
+        reason: Why it is in its state; of an open one, why its newest sell failed.
         opened_ms: Wall clock, milliseconds since 1970.
     """
 
