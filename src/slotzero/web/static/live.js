@@ -82,7 +82,7 @@ function stripOf(tick) {
     h("dl", {}, facts.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value)))));
 }
 function tile(one) {
-  return h("div", { class: "card tile" }, h("div", { class: "top-line" }, h("h3", {}, `${title(one.component)} p95`), badge(one.standing)),
+  return h("div", { class: "card tile" }, h("div", { class: "top-line" }, h("h2", {}, `${title(one.component)} p95`), badge(one.standing)),
     h("div", { class: "value" }, duration(one.p95_ms)), h("div", { class: "small soft" }, `of ${duration(one.target_p95_ms)}${one.own_p95_ms === null ? "" : `, own time ${duration(one.own_p95_ms)}`}`), meter(one.used_percent, one.standing));
 }
 function targetsOf(components) {
