@@ -10,6 +10,7 @@ import contextlib
 import logging
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Sequence
+from itertools import islice
 from random import Random
 from typing import Final
 
@@ -48,7 +49,7 @@ from slotzero.trading.privacy import Privacy
 from slotzero.trading.probe import RentFacts
 from slotzero.trading.recovery import Recovery
 from slotzero.trading.rules import exit_rules, fee_rules, privacy_rules, rug_rules, unit_seeds, wallet_caps
-from slotzero.trading.sniper import Sniper
+from slotzero.trading.sniper import Refused, Sniper
 from slotzero.trading.timings import Timings
 from slotzero.trading.traders import Traders
 from slotzero.trading.wallets.book import WalletBook
@@ -310,6 +311,13 @@ class Engine:
         for pool in self._detector.on_frame(frame, now):
             self._parts.sniper.on_pool(pool)
         self._trades.on_frame(frame, now)
+
+    def refusals_since(self, count: int) -> tuple[int, tuple[Refused, ...]]:
+        """Return how many pools have been refused so far, and those after the first `count` that are still known."""
+        sniper = self._parts.sniper
+        total, known = sniper.rejected.total(), sniper.refusals
+        newest = min(max(total - count, 0), len(known))
+        return total, tuple(islice(known, len(known) - newest, None))
 
     # ---- by hand ---------------------------------------------------------------------------------------------------
 
