@@ -42,12 +42,13 @@ def launcher_service(config: LauncherConfig) -> Service:
                 rivals=options.rivals,
             )
             try:
-                mint = running.launch_planned(plan)
+                launched = running.launch_planned(plan)
             except ValueError as error:
                 raise invalid(str(error)) from error
-            if mint is None:
+            if launched is None:
                 raise RpcFault(INTERNAL_ERROR, "the coin could not be created")
-            return str(mint)
+            mint, creator = launched
+            return {"mint": str(mint), "creator": str(creator)}
 
         localnet.methods["slotzero_launch"] = launch
         await running.run()

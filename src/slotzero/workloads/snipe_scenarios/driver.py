@@ -46,7 +46,6 @@ _BLOCKHASH_MS: Final = 1_000
 _RIVAL_MS: Final = (250, 850)
 """When a rival buys, counted from the creation: a sniper's buy has landed by then."""
 _TRAP_KINDS: Final = ("trap_freeze", "trap_fee")
-_TRAP_RIVALS: Final = 3
 
 
 class _Blockhash(Struct):
@@ -67,6 +66,11 @@ class _Inner(Struct):
 
 class _Transaction(Struct):
     transaction: _Inner
+
+
+class _Launched(Struct):
+    mint: str
+    creator: str
 
 
 class DriverStats(Struct, frozen=True, kw_only=True):
@@ -137,16 +141,16 @@ class Driver:
 
         *Cancellation: the pool is forgotten.*
         """
-        coin = self._maker.next_coin(self._blockhash)
+        coin, creation = self._maker.next_coin(self._blockhash)
         ended: asyncio.Future[Fault | None] = asyncio.get_running_loop().create_future()
         self._ends[coin.mint] = (ended, coin)
         self.book.launch(coin.mint)
         self._launched += 1
         try:
-            await self._lines.call("sendTransaction", base64_text(coin.creation), _PREFLIGHT)
+            await self._lines.call("sendTransaction", base64_text(creation), _PREFLIGHT)
             self._send_rivals(coin)
-            if self._trap_every and self._launched % self._trap_every == 0:
-                self._launch_trap()
+            if self._trap_every and coin.index % self._trap_every == 0:
+                self._launch_trap(coin.index)
             return await ended
         finally:
             self.book.give_up(coin.mint)
@@ -164,15 +168,18 @@ class Driver:
         sent = self._lines.call("sendTransaction", base64_text(raw), _UNCHECKED)
         sent.add_done_callback(partial(self._count_failure, "rival_buy"))
 
-    def _launch_trap(self) -> None:
-        options = {"kind": next(self._traps), "flavour": "flat", "rivals": _TRAP_RIVALS}
-        self._lines.call("slotzero_launch", options).add_done_callback(self._trap_launched)
+    def _launch_trap(self, index: int) -> None:
+        options = {"kind": next(self._traps), "rivals": 0}
+        self._lines.call("slotzero_launch", options).add_done_callback(partial(self._trap_launched, index))
 
-    def _trap_launched(self, done: asyncio.Future[msgspec.Raw]) -> None:
+    def _trap_launched(self, index: int, done: asyncio.Future[msgspec.Raw]) -> None:
         if self._count_failure("trap", done):
             return
         self._trap_count += 1
-        self.book.launch_trap(Pubkey.from_string(msgspec.json.decode(done.result(), type=str)))
+        trap = msgspec.json.decode(done.result(), type=_Launched)
+        mint = Pubkey.from_string(trap.mint)
+        self.book.launch_trap(mint)
+        self._send_rivals(Coin(index=index, mint=mint, creator=Pubkey.from_string(trap.creator), climbs=False))
 
     def _count_failure(self, kind: str, done: asyncio.Future[msgspec.Raw]) -> bool:
         is_failed = done.cancelled() or done.exception() is not None

@@ -122,7 +122,7 @@ class ChainLines:
         self._lines = lines
 
     @classmethod
-    async def open(cls, url: str, count: int = 4) -> "ChainLines":
+    async def open(cls, url: str, count: int = 48) -> "ChainLines":
         """Connect. *Does I/O.*
 
         Raises:

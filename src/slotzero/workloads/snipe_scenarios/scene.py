@@ -32,9 +32,14 @@ _DRIVER_SEED: Final = 1_000_003
 """Not the chain's: that one is the launcher's."""
 _PURSE_LAMPORTS: Final = 5_000_000 * LAMPORTS_PER_SOL
 _SYSTEM: Final = "11111111111111111111111111111111"
-_WARM_UP: Final = 8
-_WARM_UP_S: Final = 30.0
+_WARM_UP: Final = 6
+_WARM_UP_AT_ONCE: Final = 3
+_WARM_UP_TRIES: Final = 8
+_WARM_UP_S: Final = 5.0
 _LOOK_MS: Final = 1_000
+_BUDGET_MS: Final = 1_000
+"""Past the capacity answers take longer than the default allows, and a refused pool is followed by the next launch at
+once: the load would grow as the service fails."""
 _HOUR_LAMPORTS: Final = 1_000 * LAMPORTS_PER_SOL
 
 
@@ -144,7 +149,7 @@ async def open_scene(stage: Stage) -> AsyncIterator[Scene]:
         )
         scene = Scene(stage, endpoints, bot, driver, lines, clock)
         await driver.refresh_blockhash()
-        async with asyncio.TaskGroup() as tasks:
+        async with _alone(), asyncio.TaskGroup() as tasks:
             services = [
                 tasks.create_task(pubsub.run(), name="driver pubsub"),
                 tasks.create_task(driver.keep_up(), name="driver upkeep"),
@@ -159,6 +164,17 @@ async def open_scene(stage: Stage) -> AsyncIterator[Scene]:
                     service.cancel()
 
 
+@asynccontextmanager
+async def _alone() -> AsyncIterator[None]:
+    """Let the one error of a group of tasks out by itself."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        if len(group.exceptions) != 1:
+            raise
+        raise group.exceptions[0] from group
+
+
 def bot_config(stage: Stage, endpoints: LocalnetEndpoints, folder: Path) -> str:
     """Return the bot's configuration: the defaults, but for what a load of so many positions needs. *Pure.*"""
     rpc, ws = endpoints.rpc, endpoints.ws
@@ -170,6 +186,7 @@ def bot_config(stage: Stage, endpoints: LocalnetEndpoints, folder: Path) -> str:
         f'[journal]\npath = "{folder / "journal.sqlite3"}"\n'
         "[trade]\nmax_open_positions = 10000\n"
         f"[exits]\nmax_hold_ms = {stage.hold_ms}\n"
+        f"[safety]\nbudget_ms = {_BUDGET_MS}\n"
         f"[fees]\nmax_hour_lamports = {_HOUR_LAMPORTS}\n"
         f"{stage.bot}"
     )
@@ -187,14 +204,30 @@ async def _maker(lines: ChainLines, stage: Stage) -> CoinMaker:
 
 
 async def _warm_up(scene: Scene) -> None:
-    """Let the bot snipe a few pools, so that nothing is done for the first time within the measurement."""
+    """Let the bot snipe a few pools, so that nothing is done for the first time within the measurement.
+
+    The first ones may come before its feed listens: they are given up soon, and others follow.
+    """
+    sniped, why = 0, "none was bought in time"
+    for _ in range(_WARM_UP_TRIES):
+        if scene.bot.has_ended:
+            raise SlotzeroError(f"the bot has ended: {scene.bot.last_words() or 'it said nothing'}")
+        rounds = await asyncio.gather(*(_try_once(scene) for _ in range(_WARM_UP_AT_ONCE)))
+        sniped += sum(ended is not None and not ended for ended in rounds)
+        why = next((ended for ended in rounds if ended), why)
+        if sniped >= _WARM_UP:
+            return
+    raise SlotzeroError(f"of the first pools {sniped} were sniped ({why}): {scene.bot.last_words()}")
+
+
+async def _try_once(scene: Scene) -> str | None:
+    """Return what became of one pool: "" when it was sniped, None when it was given up."""
     try:
-        async with asyncio.timeout(_WARM_UP_S):
-            faults = await asyncio.gather(*(scene.driver.snipe() for _ in range(_WARM_UP)))
+        async with asyncio.timeout(_WARM_UP_S + scene.stage.hold_ms / 1_000):
+            fault = await scene.driver.snipe()
     except TimeoutError:
-        raise SlotzeroError(f"the bot sniped nothing within {_WARM_UP_S:.0f} s: {scene.bot.last_words()}") from None
-    if all(fault is not None for fault in faults):
-        raise SlotzeroError(f"none of the first {_WARM_UP} pools was sniped ({faults[0]}): {scene.bot.last_words()}")
+        return None
+    return "" if fault is None else fault.code
 
 
 def _figures(stats: dict[str, Any]) -> dict[str, float]:
