@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -q
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fix ci bench programs lock clean
+.PHONY: help run test check fix ci bench selftest programs lock clean
 
 help: ## say what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## (.*)/  make \1\t\2/' | expand -t 20
@@ -48,6 +48,9 @@ ci: check test ## what CI runs
 
 bench: $(VENV)/.run ## print the benchmarks with their environment
 	@for b in benchmarks/bench_*.py; do $(BIN)/python $$b || exit 1; done
+
+selftest: $(VENV)/.run ## how often the lab's verdicts are wrong, measured (at most 40 minutes)
+	@$(BIN)/python benchmarks/selftest.py
 
 programs: $(VENV)/.dev ## maintainers: rebuild the pool programs from their C source
 	@$(PIP) --require-hashes -r requirements/programs.lock

@@ -1,8 +1,9 @@
 """From a feed's frame to the buy's signed bytes: the sniper's own time, beside its floor. No RPC call in between.
 
 The frames are those of real creations on the embedded chain's VM, each with a mint of its own (so that address
-derivations vary as they do in life). Measured is what the bot runs: the detector, the filters, the market's accounts,
-the plan, and the signature. The floor is what no such bot can do without: decode the event's base64, derive the four
+derivations vary as they do in life). Measured is what the bot runs, in its order: the detector, the filters, the
+variations for privacy and the wallet whose turn it is, the market's accounts and the plan, the limits and the fees, and
+the signature. The floor is what no such bot can do without: decode the event's base64, derive the four
 addresses that depend on the coin, and sign as many bytes.
 
     python benchmarks/bench_frame_to_signed.py
@@ -11,6 +12,7 @@ addresses that depend on the coin, and sign as many bytes.
 import gc
 import sys
 from base64 import b64decode
+from random import Random
 
 import msgspec
 from nacl.bindings import crypto_sign, crypto_sign_seed_keypair
@@ -27,10 +29,16 @@ from slotzero.localnet.chain import Chain, ChainConfig, Landed
 from slotzero.secret import Secret
 from slotzero.solana.addresses import TOKEN_2022_PROGRAM, associated_token_address
 from slotzero.solana.transaction import RecentBlockhash, Signer, compute_budget, sign
+from slotzero.trading.fee_policy import FeeChoice, FeePolicy, FeeRequest
 from slotzero.trading.filters import Filters, Refusal
-from slotzero.trading.plan import plan_buy
-from slotzero.units import BlockHeight, ComputeUnits, Lamports, MicroLamportsPerCu, MonoNs
+from slotzero.trading.limits import Limits, SpendRequest
+from slotzero.trading.plan import BuyPlan, plan_buy
+from slotzero.trading.privacy import Privacy, PrivacyPlan
+from slotzero.trading.rules import fee_rules, limits_rules, privacy_rules, unit_seeds, wallet_caps
+from slotzero.trading.wallets.book import Reservation, WalletBook
+from slotzero.units import BlockHeight, ComputeUnits, Lamports, MicroLamportsPerCu, MonoNs, WallNs
 from slotzero.venues import pumpfun
+from slotzero.venues.market import Market
 from slotzero.venues.pumpfun.addresses import FEE_CONFIG, GLOBAL, creator_vault_address, curve_v2_address
 from slotzero.venues.pumpfun.trader import PumpfunTrader
 from slotzero.venues.registry import PUMPFUN
@@ -38,6 +46,7 @@ from slotzero.venues.registry import PUMPFUN
 WARM_UP = 200
 SAMPLES = 2_000
 BLOCK = 50
+STAGES = ("detect", "filter", "wallet, privacy", "plan", "limits, fees", "sign")
 DATA = b'"Program data: G3KpTd7r'
 
 
@@ -52,30 +61,39 @@ def main() -> None:
     settings, detector = Settings(), Detector([PUMPFUN])
     filters = Filters(settings.filters)
     blockhash = RecentBlockhash(hash=chain.block.blockhash, last_valid_block_height=BlockHeight(150))
-    price = settings.fees.unit_price_microlamports_per_cu
+    book, limits, privacy, fees = choosers(settings, signer.pubkey)
 
-    whole: list[int] = []
-    floor: list[int] = []
-    stages: dict[str, list[int]] = {"detect": [], "filter": [], "plan": [], "sign": []}
+    whole, floor = list[int](), list[int]()
+    stages: dict[str, list[int]] = {
+        name: [] for name in ("detect", "filter", "wallet, privacy", "plan", "limits, fees", "sign")
+    }
     size = 0
-    gc.collect()
-    gc.freeze()
-    gc.disable()
+    without_collector()
     for index, frame in enumerate(frames):
         t0 = mono_ns()
         (pool,) = detector.on_frame(frame, MonoNs(t0))
         t1 = mono_ns()
         assert filters.decide(pool) is None
         t2 = mono_ns()
-        market = trader.market(pool)
-        plan = plan_buy(market, pool.reserves, settings.trade)
-        assert not isinstance(plan, Refusal)
+        private = privacy.plan("entry", settings.trade.buy_lamports)
+        reserved = book.choose(private.lamports, t2)
         t3 = mono_ns()
-        budget = compute_budget(settings.fees.buy_unit_limit, price)
-        signed = sign(signer, [*budget, *market.buy(plan.tokens, plan.limit_lamports)], blockhash)
+        market = trader.market(pool)
+        plan = plan_buy(market, pool.reserves, settings.trade, private.lamports)
+        assert not isinstance(plan, Refusal)
         t4 = mono_ns()
-        whole.append(t4 - t0)
-        for name, duration in zip(stages, (t1 - t0, t2 - t1, t3 - t2, t4 - t3), strict=True):
+        assert limits.check(SpendRequest(wallet=signer.pubkey, lamports=plan.limit_lamports), WallNs(t4)) is None
+        choice = fees.choose(request(market, plan, private), MonoNs(t4))
+        assert isinstance(choice, FeeChoice)
+        t5 = mono_ns()
+        budget = compute_budget(choice.limit, choice.price)
+        signed = sign(signer, [*budget, *market.buy(plan.tokens, plan.limit_lamports)], blockhash)
+        t6 = mono_ns()
+        assert isinstance(reserved, Reservation)
+        book.release(reserved)
+        whole.append(t6 - t0)
+        spans = (t1 - t0, t2 - t1, t3 - t2, t4 - t3, t5 - t4, t6 - t5)
+        for name, duration in zip(stages, spans, strict=True):
             stages[name].append(duration)
         size = len(signed.raw)
         if (index + 1) % BLOCK == 0:  # the machine's mood changes within seconds: both meet the same
@@ -89,6 +107,34 @@ def main() -> None:
         print_row(f"  of it: {name}", samples[WARM_UP:])
     print_row("floor: base64 + 4 address derivations + signature", floor[WARM_UP:])
     sys.stdout.flush()
+
+
+def without_collector() -> None:
+    """Keep the garbage collector out of the samples."""
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+
+
+def choosers(settings: Settings, wallet: Pubkey) -> tuple[WalletBook, Limits, Privacy, FeePolicy]:
+    """Return the machines that decide who pays, whether, and what is offered, as the defaults set them up."""
+    book = WalletBook(settings.wallets.rotation, wallet_caps(settings.wallets))
+    book.add(wallet, balance=Lamports(10**12), kept=Lamports(0))
+    limits = Limits(limits_rules(settings.limits, open_positions=3), overhead_lamports=Lamports(0))
+    privacy = Privacy(privacy_rules(settings.privacy), Random(7))  # noqa: S311 repeatable
+    return book, limits, privacy, FeePolicy(fee_rules(settings.fees), unit_seeds(settings.fees, "pumpfun"))
+
+
+def request(market: Market, plan: BuyPlan, private: PrivacyPlan) -> FeeRequest:
+    """Return what a first buy asks of the fee policy."""
+    return FeeRequest(
+        venue="pumpfun",
+        kind="first_buy",
+        purpose="entry",
+        hot_accounts=(market.state_account,),
+        stake_lamports=plan.limit_lamports,
+        variation=private.fees,
+    )
 
 
 def frame_of_creation(chain: Chain, index: int) -> bytes:

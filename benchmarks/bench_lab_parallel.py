@@ -19,7 +19,7 @@ from slotzero.workloads.components import COMPONENT_WORKLOADS
 
 PAIRS: Final = (
     ((Component.FEE_OPTIMIZATION, 50_000), (Component.WALLET_ROTATION, 100_000)),
-    ((Component.EXECUTION, 30), (Component.EXIT, 30)),
+    ((Component.EXECUTION, 15), (Component.EXIT, 15)),
 )
 SLOT_MS: Final = 200
 

@@ -240,6 +240,7 @@ def engine_report(**changes: object) -> EngineReport:
         "limits": Limits(LimitsRules(), overhead_lamports=Lamports(0)).view(WallNs(0)),
         "loop_delay": LoopDelay(probes=9, p50_ms=0.1, p99_ms=0.5, max_ms=0.7, over_5_ms=0),
         "reads": reads(1),
+        "seen_first": {"websocket": 3},
         "wallets": (),
         "differences": (),
         "privacy_delays": (),

@@ -24,6 +24,7 @@ from solders.transaction import VersionedTransaction
 from slotzero.clock import TestClock
 from slotzero.config import OrdersSettings, PrivacySettings, RugSettings, Settings
 from slotzero.detection.trade_router import TradeRouter
+from slotzero.hook import ignore
 from slotzero.localnet import genesis
 from slotzero.secret import Secret
 from slotzero.solana.addresses import TOKEN_2022_PROGRAM
@@ -497,6 +498,8 @@ async def trading_lab(
             exit_rules=exit_rules(settings.exits, slippage_bps=settings.trade.exit_slippage_bps),
             rug_rules=rug_rules(settings.rug),
             trades=TradeRouter([PUMPFUN]),
+            send_buy=None,
+            hook=ignore,
             tasks=tasks,
             timings=Timings(),
             alerts=deque(maxlen=100),

@@ -12,6 +12,7 @@
     │   ├── RpcError               a JSON-RPC error object (code, message, data)
     │   └── SubscriptionError      a subscription the server refused
     ├── LocalnetError              the embedded chain could not start or went away
+    ├── WorkerError                a process that measures ended, hung or answered nonsense
     └── JournalError               the journal cannot be used
         └── JournalLockedError     another process holds it
 
@@ -35,6 +36,7 @@ __all__ = [
     "SubscriptionError",
     "TransportError",
     "UsageError",
+    "WorkerError",
 ]
 
 
@@ -134,6 +136,10 @@ class LocalnetError(SlotzeroError):
     """The embedded chain could not start, or went away."""
 
     retry = Retry.FATAL
+
+
+class WorkerError(SlotzeroError):
+    """A process that measures for the lab ended, hung or answered nonsense; what it was doing is in the sentence."""
 
 
 class JournalError(SlotzeroError):

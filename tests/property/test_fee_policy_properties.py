@@ -126,7 +126,7 @@ def test_caps_are_never_exceeded_and_choices_are_deterministic(
 @settings(max_examples=100, deadline=None)
 @given(observed=st.lists(st.integers(1, 1_400_000), min_size=1, max_size=700))
 def test_limit_covers_99_percent_of_what_was_observed_plus_a_tenth(observed: list[int]) -> None:
-    table = UnitTable({}, FeeRules(min_unit_samples=1))
+    table = UnitTable({}, FeeRules(min_unit_samples=1, unit_margin_units=ComputeUnits(0)))
     for units in observed:
         table.observe(("pumpfun", "buy"), units)
     kept = sorted(observed[-512:])

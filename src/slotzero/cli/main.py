@@ -8,8 +8,11 @@ import typer
 
 from slotzero.cli.bench import bench
 from slotzero.cli.check import check
+from slotzero.cli.compare import compare
 from slotzero.cli.config import config_app
 from slotzero.cli.dashboards import dashboards_app
+from slotzero.cli.doctor import doctor
+from slotzero.cli.history import history_app
 from slotzero.cli.load import load
 from slotzero.cli.localnet import localnet
 from slotzero.cli.positions import close, panic, positions
@@ -37,13 +40,16 @@ app.command()(run)
 app.command()(localnet)
 app.command()(replay)
 app.command()(check)
+app.command()(compare)
 app.command()(positions)
 app.command()(close)
 app.command()(panic)
+app.command()(doctor)
 app.command()(load)
 app.command()(bench)
 app.add_typer(config_app, name="config")
 app.add_typer(dashboards_app, name="dashboards")
+app.add_typer(history_app, name="history")
 app.add_typer(wallet_app, name="wallet")
 
 

@@ -366,6 +366,8 @@ def redacted(settings: Settings) -> Settings:
             settings.cluster,
             rpc_url=settings.cluster.rpc_url and redacted_url(settings.cluster.rpc_url),
             ws_url=settings.cluster.ws_url and redacted_url(settings.cluster.ws_url),
+            geyser_url=settings.cluster.geyser_url and redacted_url(settings.cluster.geyser_url),
+            jito_url=settings.cluster.jito_url and redacted_url(settings.cluster.jito_url),
             other_rpc_urls=tuple(redacted_url(url) for url in settings.cluster.other_rpc_urls),
             other_ws_urls=tuple(redacted_url(url) for url in settings.cluster.other_ws_urls),
         ),

@@ -117,6 +117,19 @@ class ClusterSettings(_Section, frozen=True, kw_only=True):
     other_ws_urls: Annotated[
         tuple[_WsUrl, ...], _list_of("Their WebSocket addresses, taken in turn when one is lost.", max_length=7)
     ] = ()
+    geyser_url: Annotated[
+        str, _text("A Yellowstone Geyser stream of the same chain, raced against the WebSocket feed.", form="http")
+    ] = ""
+    geyser_token_file: Annotated[
+        str, _text("Its x-token, on the first line of a file that nobody else may read.", form="path", max_length=4_096)
+    ] = ""
+    jito_url: Annotated[
+        str,
+        _text(
+            "A Jito block engine: buys go there as bundles of one, with a tip; a failed one costs nothing.",
+            form="http",
+        ),
+    ] = ""
     call_timeout_ms: Annotated[int, _milliseconds("How long one call may take.", ge=50, le=60_000)] = 2_000
     silent_after_ms: Annotated[
         int, _milliseconds("A feed without a slot for so long is dead; 0 = never.", ge=0, le=60_000)
@@ -191,6 +204,9 @@ class FeesSettings(_Section, frozen=True, kw_only=True):
     ] = Lamports(100_000_000)
     exit_reserve_bps: Annotated[int, _bps("Share of the hour's offers that buys leave to sells.")] = 3_000
     max_share_bps: Annotated[int, _bps("The most an offer may be of what the transaction moves.", ge=1)] = 500
+    min_tip_lamports: Annotated[
+        Lamports, _lamports("The least a buy tips where it goes through a block engine.", ge=1_000, le=LAMPORTS_PER_SOL)
+    ] = Lamports(10_000)
     expected_gain_bps: Annotated[
         int, _bps("What a position is hoped to gain; a buy whose fees eat it is refused. 0 = not checked.", le=10**6)
     ] = 0

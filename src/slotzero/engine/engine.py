@@ -12,7 +12,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Collection, Sequence
 from itertools import islice
 from random import Random
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 from solders.pubkey import Pubkey
@@ -23,6 +23,7 @@ from slotzero.detection.detector import Detector
 from slotzero.detection.trade_router import TradeRouter
 from slotzero.engine.report import EngineReport, Panic
 from slotzero.errors import MalformedError, TransportError, UsageError
+from slotzero.hook import Hook, PoolSeen, ignore
 from slotzero.safety.cache import VerdictCache
 from slotzero.safety.catalogue import build_layers
 from slotzero.safety.holders import HolderPolicy
@@ -32,6 +33,7 @@ from slotzero.safety.rpc_reader import RpcReader
 from slotzero.solana.account_watch import AccountUpdate
 from slotzero.solana.blockhash import BlockhashCache
 from slotzero.solana.endpoints import EndpointPool
+from slotzero.solana.jito import JitoClient
 from slotzero.solana.pubsub import Connection, PubSub
 from slotzero.solana.reads import AccountReads
 from slotzero.solana.rpc import Rpc
@@ -53,8 +55,12 @@ from slotzero.trading.sniper import Refused, Sniper
 from slotzero.trading.timings import Timings
 from slotzero.trading.traders import Traders
 from slotzero.trading.wallets.book import WalletBook
-from slotzero.units import Lamports, MonoNs
+from slotzero.units import DurationNs, Lamports, MonoNs
+from slotzero.venues.records import NewPool
 from slotzero.venues.registry import Venue
+
+if TYPE_CHECKING:
+    from slotzero.solana.geyser import GeyserEndpoint
 
 __all__ = ["Engine"]
 
@@ -93,6 +99,9 @@ class Engine:
         clock: Time.
         limits: What may be risked, as the journal's events have left them; it must be among the journal's listeners.
         rent: What the cluster asks for new accounts.
+        geyser: Geyser streams of the same chain; what they tell first is taken from them.
+        jito: The block engine buys go through, entered; None = they go to the RPC endpoints.
+        hook: Is told what happens.
         rng: Where the variations for privacy come from: seeded for a run that is to be repeated, the system's own for
             real money.
     """
@@ -111,6 +120,9 @@ class Engine:
         rent: RentFacts,
         rng: Random,
         silent_after_ms: int | None = None,
+        geyser: Sequence["GeyserEndpoint"] = (),
+        jito: JitoClient | None = None,
+        hook: Hook = ignore,
     ) -> None:
         self._settings = settings
         self._rpc = rpc
@@ -124,6 +136,10 @@ class Engine:
         self._rent = rent
         self._rng = rng
         self._loop_watch = LoopWatch(clock)
+        self._geyser_endpoints = tuple(geyser)
+        self._silent_after_ms = silent_after_ms
+        self._jito = jito
+        self._hook = hook
         self._pubsub = PubSub(
             list(ws_urls),
             clock=clock,
@@ -134,6 +150,7 @@ class Engine:
         self._connection: Connection = "down"
         self._connection_changed = asyncio.Event()
         self._stop = asyncio.Event()
+        self._seen_first: Counter[str] = Counter()
         self._started: _Parts | None = None
 
     @property
@@ -195,6 +212,8 @@ class Engine:
         ):
             services.append(tasks.create_task(service, name=name))
         await parts.recovery.start()
+        if self._geyser_endpoints:
+            services.append(tasks.create_task(self._follow_geyser(), name="geyser"))
         feeds = [
             self._pubsub.subscribe(
                 "logsSubscribe", [{"mentions": [str(venue.program)]}, {"commitment": "processed"}], self._on_frame
@@ -248,7 +267,9 @@ class Engine:
             rug_rules=rug_rules(settings.rug),
             trades=self._trades,
             tasks=tasks,
-            timings=Timings(),
+            timings=Timings(self._hook),
+            send_buy=None if self._jito is None else self._jito.send_transaction,
+            hook=self._hook,
             alerts=deque(maxlen=_MAX_ALERTS),
         )
         checker = VerdictCache(_checker(settings.safety, RpcReader(rpc), self._signers), tasks=tasks, clock=clock)
@@ -307,9 +328,34 @@ class Engine:
                     laid = 0
                     await asyncio.sleep(0)
 
+    async def _follow_geyser(self) -> None:
+        """Listen to a Geyser stream beside the WebSocket feed: whichever tells first of a pool is believed."""
+        # Here: it loads gRPC and protobuf, 33 MB that a run without such a stream need not carry.
+        from slotzero.detection.updates import read_update  # noqa: PLC0415
+        from slotzero.solana.geyser import GeyserFeed  # noqa: PLC0415
+
+        def on_update(update: bytes, now: MonoNs) -> None:
+            for pool in self._detector.on_update(update, now, read_update):
+                self._on_pool(pool, "geyser")
+
+        feed = GeyserFeed(
+            self._geyser_endpoints,
+            accounts=[venue.program for venue in self._venues],
+            handler=on_update,
+            clock=self._clock,
+            silent_after_ms=self._silent_after_ms,
+        )
+        await feed.run()
+
+    def _on_pool(self, pool: NewPool, feed: str) -> None:
+        if self._hook is not ignore:
+            self._hook(PoolSeen(feed=feed, is_first=True, lag_ns=DurationNs(0)))
+        self._seen_first[feed] += 1
+        self._parts.sniper.on_pool(pool)
+
     def _on_frame(self, frame: bytes, now: MonoNs) -> None:
         for pool in self._detector.on_frame(frame, now):
-            self._parts.sniper.on_pool(pool)
+            self._on_pool(pool, "websocket")
         self._trades.on_frame(frame, now)
 
     def refusals_since(self, count: int) -> tuple[int, tuple[Refused, ...]]:
@@ -445,6 +491,7 @@ class Engine:
             limits=context.limits.view(self._clock.wall_ns()),
             loop_delay=self._loop_watch.delay(),
             reads=context.reads.stats(),
+            seen_first=dict(self._seen_first),
             rpc_calls=dict(self._rpc.calls),
             endpoints=self._rpc.stats() if isinstance(self._rpc, EndpointPool) else (),
             wallet=context.book.wallets[0],

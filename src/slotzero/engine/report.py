@@ -40,6 +40,7 @@ class EngineReport(Struct, frozen=True, kw_only=True):
         spans: What the stages of the newest snipes took.
         timings: How long components took that no snipe's stamps measure.
         alerts: The newest signals of the rug watch.
+        seen_first: Which feed told first of how many pools.
         wallet: The first wallet; `wallets` has them all.
         balance: Of all wallets together, as the chain last said.
         expected_lamports: What the wallets must hold by this chain's journal, earlier runs included.
@@ -70,6 +71,7 @@ class EngineReport(Struct, frozen=True, kw_only=True):
     limits: LimitsView
     loop_delay: LoopDelay
     reads: ReadStats
+    seen_first: dict[str, int]
     rpc_calls: dict[str, int]
     wallet: Pubkey
     wallets: tuple[WalletStanding, ...]

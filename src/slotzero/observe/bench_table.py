@@ -43,15 +43,21 @@ def print_benchmarks(console: Console, document: ResultDocument) -> None:
         if isinstance(failure, BenchmarkFailure):
             console.print(Text.assemble((f"{failure.name}: ", "bold red"), sentence(failure.error)))
     for result in results:
-        for kind, count in sorted(result.errors.items()):
-            example = result.error_examples.get(kind, "")
-            console.print(Text(f"{result.name}: {count} samples failed, {kind}: {example}", style="red"))
-        for note in result.notes:
-            console.print(Text(f"{result.name}: {note}", style="dim"))
+        _print_beside(console, result)
     for line in _quiet(results):
         console.print(Text(line, style="dim"))
     if document.stopped:
         console.print(Text("stopped before all samples were taken", style="yellow"))
+
+
+def _print_beside(console: Console, result: BenchmarkResult) -> None:
+    """Print what to know beside the figures: what failed, and notes."""
+    for kind, count in sorted(result.errors.items()):
+        console.print(Text(f"{result.name}: {count} of {result.samples} samples failed, {kind}", style="red"))
+        if (example := result.error_examples.get(kind, "")) and kind not in example:
+            console.print(Text(f"  {example}", style="dim"))
+    for note in result.notes:
+        console.print(Text(f"{result.name}: {note}", style="dim"))
 
 
 # ---- the tables ----------------------------------------------------------------------------------------------------

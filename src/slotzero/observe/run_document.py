@@ -129,6 +129,7 @@ def run_document(run: BotRun) -> dict[str, object]:
             "frames": report.detector.frames,
             "examined": report.detector.prefiltered,
             "dropped": report.detector.dropped,
+            "seen_first": report.seen_first,
         },
         "journal": run.journal,
         "invariants": {

@@ -316,7 +316,7 @@ class _Run:
             own_ms=latency_stats(tape.own) if tape.own else None,
             waited_ms=latency_stats(tape.waited) if tape.waited else None,
             resources=resources,
-            target=None if options.target is None else target_verdict(options.target, latency, throughput),
+            target=None if options.target is None else target_verdict(options.target, latency, throughput, resources),
             starts_at=starts_at(tape),
             event_loop=event_loop_name(),
             stopped=self._was_stopped and tape.made < options.samples,

@@ -109,9 +109,10 @@ class ResourceWatch:
         self._children_before = self._children()
         self._observe()
         self._rss_before = self._peak_rss
+        self._last = self._read()  # the thread compares with it from its first reading on
         self._thread.start()
         gc.callbacks.append(self._collector)
-        self._before = self._last = self._read()
+        self._before = self._read()
         return self
 
     def __exit__(

@@ -13,6 +13,7 @@ from slotzero.perf.types import (
     Interval,
     LatencyMs,
     LatencyStats,
+    ResourceStats,
     SampleCount,
     SuccessRate,
     Target,
@@ -110,8 +111,13 @@ def starts_at(tape: Tape) -> Literal["call", "chain", "frame", "mixed"]:
     return "mixed" if others else first
 
 
-def target_verdict(target: Target, latency: LatencyStats, throughput: ThroughputStats) -> TargetVerdict:
-    """Hold figures against a target. *Pure.* A limit is met when it is reached exactly, a success rate is not."""
+def target_verdict(
+    target: Target, latency: LatencyStats, throughput: ThroughputStats, resources: ResourceStats | None = None
+) -> TargetVerdict:
+    """Hold figures against a target. *Pure.*
+
+    p95 and throughput may reach their limits; a success rate must be above its own, memory and CPU below theirs.
+    """
     p95, interval = latency.p95, latency.intervals.get("p95")
     checks = [Check(name="p95_ms", limit=target.p95_ms, value=p95, met=p95 <= target.p95_ms)]
     if target.success_percent is not None:
@@ -121,6 +127,15 @@ def target_verdict(target: Target, latency: LatencyStats, throughput: Throughput
     if target.ops_per_s is not None:
         ops = throughput.ops_per_s
         checks.append(Check(name="ops_per_s", limit=target.ops_per_s, value=ops, met=ops >= target.ops_per_s))
+    if resources is not None:
+        checks += [
+            Check(name=name, limit=limit, value=value, met=value < limit)
+            for name, limit, value in (
+                ("peak_memory_mb", target.peak_memory_mb, resources.peak_rss_mb),
+                ("avg_cpu_percent", target.avg_cpu_percent, resources.avg_cpu_percent),
+            )
+            if limit is not None
+        ]
     aim = target.aim_p95_ms
     return TargetVerdict(
         p95_ms=target.p95_ms,

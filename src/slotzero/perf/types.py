@@ -134,12 +134,16 @@ class Target(Struct, frozen=True, kw_only=True):
         aim_p95_ms: What we are after, or None.
         success_percent: The success rate must be above this, or None.
         ops_per_s: The throughput must be at least this, or None.
+        peak_memory_mb: The measuring process must stay below this, or None; likewise its average CPU. Both are looked
+            at only where resources are collected.
     """
 
     p95_ms: LatencyMs
     aim_p95_ms: LatencyMs | None = None
     success_percent: SuccessRate | None = None
     ops_per_s: ThroughputOps | None = None
+    peak_memory_mb: MemoryMB | None = None
+    avg_cpu_percent: CpuPercent | None = None
 
 
 class BenchmarkOptions(Struct, frozen=True, kw_only=True):
@@ -601,7 +605,10 @@ class Comparison(Struct, frozen=True, kw_only=True):
         p_value: After the correction for the family of comparisons it belongs to.
         launches: Pairs of process launches it rests on.
         launches_needed: How many would decide it, when it is inconclusive.
-        detectable_percent: The smallest shift this run could have seen.
+        detectable_percent: The smallest shift this run could have seen, with a chance of 80 %.
+        confirmed: Whether an independent repeat came to the same alarm; None when there was none.
+        repeat_effect_percent: What the repeat measured.
+        note: What a reader should know of this line, or "".
     """
 
     name: str
@@ -615,6 +622,9 @@ class Comparison(Struct, frozen=True, kw_only=True):
     launches: int
     launches_needed: int | None = None
     detectable_percent: float | None = None
+    confirmed: bool | None = None
+    repeat_effect_percent: float | None = None
+    note: str = ""
 
 
 class Severity(enum.Enum):

@@ -10,13 +10,14 @@ from solders.pubkey import Pubkey
 from slotzero.clock import Clock
 from slotzero.config import Settings
 from slotzero.detection.trade_router import TradeRouter
+from slotzero.hook import Hook
 from slotzero.solana.blockhash import BlockhashCache
 from slotzero.solana.pubsub import PubSub
 from slotzero.solana.reads import AccountReads
 from slotzero.solana.rpc import Rpc
 from slotzero.solana.transaction import Signer
 from slotzero.trading.accountant import Accountant
-from slotzero.trading.execution import OrderDesk
+from slotzero.trading.execution import OrderDesk, SendBytes
 from slotzero.trading.exit_rules import ExitRules
 from slotzero.trading.fee_policy import FeePolicy
 from slotzero.trading.journal import Journal
@@ -44,6 +45,8 @@ class TradingContext(Struct, frozen=True, kw_only=True):
         signers: The key of each wallet that trades.
         book: Which of them pays.
         trades: Who follows the trades of which coin.
+        send_buy: The path buys take, with a tip; None = the RPC endpoints, without one.
+        hook: Is told what happens.
         tasks: Owns every task of the run.
         timings: How long components took that no snipe's stamps measure.
         alerts: The newest rug signals.
@@ -66,6 +69,8 @@ class TradingContext(Struct, frozen=True, kw_only=True):
     exit_rules: ExitRules
     rug_rules: RugRules
     trades: TradeRouter
+    send_buy: SendBytes | None
+    hook: Hook
     tasks: asyncio.TaskGroup
     timings: Timings
     alerts: deque[RaisedAlert]

@@ -6,7 +6,7 @@ all orders that are due; polling each order on its own cost 110 ms more at p95 i
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from typing import Final, Literal
 
 import msgspec
@@ -21,7 +21,7 @@ from slotzero.solana.transaction import SignedTransaction
 from slotzero.trading.order import AskStatus, Command, Order, Outcome, Send
 from slotzero.units import NS_PER_MS, DurationNs, MonoNs, Slot
 
-__all__ = ["OrderDesk"]
+__all__ = ["OrderDesk", "SendBytes"]
 
 log = logging.getLogger(__name__)
 
@@ -54,13 +54,18 @@ class _SignatureNotification(Struct):
 _decode = msgspec.json.Decoder(_SignatureNotification).decode
 
 
+SendBytes = Callable[[bytes], Awaitable[str]]
+"""A path to the leader: takes a signed transaction, returns its signature; raises EndpointError."""
+
+
 class _Open:
     """An order under way."""
 
-    __slots__ = ("done", "order", "signed")
+    __slots__ = ("done", "order", "send", "signed")
 
-    def __init__(self, signed: SignedTransaction, order: Order) -> None:
+    def __init__(self, signed: SignedTransaction, order: Order, send: SendBytes) -> None:
         self.signed = signed
+        self.send = send
         self.order = order
         self.done: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
 
@@ -109,7 +114,12 @@ class OrderDesk:
         return len(self._open)
 
     async def execute(
-        self, signed: SignedTransaction, *, on_sent: Callable[[MonoNs], None] | None = None, may_send: bool = True
+        self,
+        signed: SignedTransaction,
+        *,
+        on_sent: Callable[[MonoNs], None] | None = None,
+        may_send: bool = True,
+        send: SendBytes | None = None,
     ) -> Outcome:
         """Send `signed` and return what became of it, however long the chain takes to say so.
 
@@ -119,6 +129,7 @@ class OrderDesk:
             signed: The bytes; their intent must be on disk already.
             on_sent: Called with the instant the bytes were handed to the socket for the first time.
             may_send: False to settle an order that an earlier run may have sent.
+            send: The path it takes; None = the RPC endpoints.
         """
         order = Order(
             signed.last_valid_block_height,
@@ -126,7 +137,7 @@ class OrderDesk:
             poll_ns=self._poll_ns,
             may_send=may_send,
         )
-        entry = _Open(signed, order)
+        entry = _Open(signed, order, send or self._rpc.send_transaction)
         self._open[signed.signature] = entry
         subscription = self._pubsub.subscribe(
             "signatureSubscribe",
@@ -190,7 +201,7 @@ class OrderDesk:
     async def _send(self, entry: _Open) -> None:
         """Send once. Whatever the endpoint says, only the chain decides: the machine goes on asking."""
         try:
-            await self._rpc.send_transaction(entry.signed.raw)
+            await entry.send(entry.signed.raw)
         except RpcError as error:
             log.info("send of %s was refused: %s", entry.signed.signature, error)
         except (EndpointError, MalformedError) as error:

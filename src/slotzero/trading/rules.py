@@ -5,7 +5,7 @@ their defaults against each other.
 """
 
 from collections.abc import Iterator
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -29,6 +29,8 @@ from slotzero.units import BPS, ComputeUnits
 __all__ = ["exit_rules", "fee_rules", "limits_rules", "privacy_rules", "rug_rules", "unit_seeds", "wallet_caps"]
 
 T = TypeVar("T", bound=Struct)
+_UNIT_MARGIN: Final = ComputeUnits(15_000)
+"""Deriving an address costs 1,500 units a step, and a mint may need ten more steps than all that were seen."""
 
 
 def exit_rules(settings: ExitsSettings, *, slippage_bps: int) -> ExitRules:
@@ -81,6 +83,7 @@ def fee_rules(settings: FeesSettings) -> FeeRules:
         settings,
         default_price=settings.unit_price_microlamports_per_cu,
         min_price=settings.min_price_microlamports_per_cu,
+        unit_margin_units=_UNIT_MARGIN,
     )
 
 

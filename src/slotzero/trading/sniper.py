@@ -12,8 +12,10 @@ from typing import Final
 from msgspec import Struct
 
 from slotzero.clock import earlier, elapsed_ns, later
+from slotzero.hook import PoolJudged, PositionEnded, SnipeDecided, ignore
 from slotzero.safety.honeypot import Check, Checker
 from slotzero.safety.records import Verdict
+from slotzero.solana.tips import tip_instruction
 from slotzero.solana.transaction import SignedTransaction, compute_budget, sign
 from slotzero.trace import Component, Span, Stamp, Trace
 from slotzero.trading.admission import Admission
@@ -233,6 +235,8 @@ class Sniper:
         blockhash = context.blockhashes.current(now)
         assert blockhash is not None, "_no_room has looked"
         instructions = [*compute_budget(choice.limit, choice.price), *market.buy(plan.tokens, plan.limit_lamports)]
+        if choice.tip_lamports:
+            instructions.append(tip_instruction(wallet, choice.tip_lamports, pool.mint.__hash__()))
         signed = sign(context.signers[wallet], instructions, blockhash)
         trace.mark(Stamp.SIGNED, self._clock.mono_ns())
         event = IntentSigned(
@@ -278,6 +282,8 @@ class Sniper:
                 purpose="entry",
                 hot_accounts=(market.state_account,),
                 stake_lamports=plan.limit_lamports,
+                takes_tip=self._context.send_buy is not None,
+                min_tip_lamports=settings.min_tip_lamports if self._context.send_buy is not None else Lamports(0),
                 expectation=expectation,
                 variation=private.fees,
             ),
@@ -349,10 +355,10 @@ class Sniper:
 
     async def _look_only(self, market: Market, plan: BuyPlan, refusal: Refusal, trace: Trace) -> None:
         if self._settings.safety.gate == "none":
-            self._count_refusal(market.pool, refusal)
+            self._count_refusal(market.pool, refusal, trace)
             return
         verdict = await self._judge(self._check(market, plan, None), trace)
-        self._count_refusal(market.pool, _objection(verdict) or refusal)
+        self._count_refusal(market.pool, _objection(verdict) or refusal, trace)
 
     async def _buy(self, market: Market, plan: BuyPlan, buy: _Buy, trace: Trace, watch: PoolWatch) -> IntentState:
         """Claim the mint for this intent, pass the gate, send, settle. Returns what became of it."""
@@ -364,14 +370,14 @@ class Sniper:
             if isinstance(claimed := await claim, AlreadyClaimed):
                 context.limits.record(IntentAbandoned(intent=event.intent, reason="claimed"), self._clock.wall_ns())
                 detail = f"the bot {claimed.by} was first: a pool is bought by one"
-                self._count_refusal(market.pool, Refusal(reason="claimed_elsewhere", detail=detail))
+                self._count_refusal(market.pool, Refusal(reason="claimed_elsewhere", detail=detail), trace)
                 return "abandoned"
             if buy.delay_ns and objection is None:
                 await self._clock.sleep_until(later(self._clock.mono_ns(), buy.delay_ns))
             objection = objection or self._too_late()
             if objection is not None:
                 await self._journal.append(IntentAbandoned(intent=event.intent, reason=objection.reason))
-                self._count_refusal(market.pool, objection)
+                self._count_refusal(market.pool, objection, trace)
                 return "abandoned"
             trace.mark(Stamp.GATED, self._clock.mono_ns())
 
@@ -379,7 +385,7 @@ class Sniper:
                 trace.mark(Stamp.SENT, now)
                 self._journal.append(IntentSent(intent=event.intent))
 
-            outcome = await context.desk.execute(buy.signed, on_sent=on_sent)
+            outcome = await context.desk.execute(buy.signed, on_sent=on_sent, send=context.send_buy)
             if isinstance(outcome, Confirmed):
                 trace.mark(Stamp.CONFIRMED, self._clock.mono_ns())
             state = await context.accountant.settle(
@@ -390,11 +396,29 @@ class Sniper:
             )
         finally:
             self.working.discard(event.intent)
+        self._count_buy(event, state, trace)
+        return state
+
+    def _count_buy(self, event: IntentSigned, state: IntentState, trace: Trace) -> None:
+        """Count what became of a buy that was sent, and tell of it."""
+        intent = self._journal.state.intents[event.intent]
+        reason = "" if state == "landed" else intent.reason if state == "failed" else state
         if state == "landed":
             self.bought += 1
         else:
-            self.failed[self._journal.state.intents[event.intent].reason if state == "failed" else state] += 1
-        return state
+            self.failed[reason] += 1
+        if self._context.hook is ignore:
+            return
+        slots = None if intent.slot is None or event.pool is None else intent.slot - event.pool.slot
+        self._context.hook(
+            SnipeDecided(
+                id=str(event.mint),
+                outcome="bought" if state == "landed" else "unknown" if state == "unknown" else "failed",
+                reason=reason,
+                trace=trace,
+                slots_to_land=slots,
+            )
+        )
 
     def _too_late(self) -> Refusal | None:
         """Say why a signed buy is not sent after all."""
@@ -443,10 +467,13 @@ class Sniper:
         return self._checker.start(market.pool, probe, self._context.tasks)
 
     async def _judge(self, check: Check, trace: Trace) -> Verdict:
-        try:
-            return await check.verdict()
-        finally:
-            trace.mark(Stamp.VERDICT, self._clock.mono_ns())
+        verdict = await check.verdict()
+        now = self._clock.mono_ns()
+        trace.mark(Stamp.VERDICT, now)
+        if self._context.hook is not ignore:
+            took = elapsed_ns(trace.at(Stamp.POOL) or now, now)
+            self._context.hook(PoolJudged(decision=verdict.decision, took_ns=took))
+        return verdict
 
     # ---- a position ------------------------------------------------------------------------------------------------
 
@@ -480,6 +507,16 @@ class Sniper:
             await keeper.run()
         finally:
             del self.keepers[intent]
+        if self._context.hook is not ignore and position.state != "open":
+            self._context.hook(
+                PositionEnded(
+                    id=str(position.pool.mint),
+                    reason=position.reason if position.state == "closed" else position.state,
+                    is_stuck=position.state == "stuck",
+                    pnl_lamports=position.pnl_lamports,
+                    trace=trace,
+                )
+            )
         if position.state == "closed":
             if (reservation := self._reservations.pop(intent, None)) is not None:
                 self._context.book.close(reservation)
@@ -510,10 +547,12 @@ class Sniper:
             keeper.signal(manual_signal(urgency="emergency"))
 
     def _refuse(self, pool: NewPool, refusal: Refusal, trace: Trace) -> None:
-        self._count_refusal(pool, refusal)
+        self._count_refusal(pool, refusal, trace)
         self.spans.extend(trace.spans())
 
-    def _count_refusal(self, pool: NewPool, refusal: Refusal) -> None:
+    def _count_refusal(self, pool: NewPool, refusal: Refusal, trace: Trace) -> None:
+        if self._context.hook is not ignore:
+            self._context.hook(SnipeDecided(id=str(pool.mint), outcome="refused", reason=refusal.reason, trace=trace))
         self.rejected[refusal.reason] += 1
         self.refusals.append(Refused(pool=pool, reason=refusal.reason, detail=refusal.detail))
 

@@ -3,6 +3,7 @@
 from collections import deque
 from typing import Final
 
+from slotzero.hook import Hook, StageTimed, ignore
 from slotzero.trace import Component
 from slotzero.units import DurationNs
 
@@ -12,9 +13,14 @@ _KEPT: Final = 10_000
 
 
 class Timings:
-    """Durations by component, the newest 10,000 of each."""
+    """Durations by component, the newest 10,000 of each.
 
-    def __init__(self) -> None:
+    Args:
+        hook: Is told of each.
+    """
+
+    def __init__(self, hook: Hook = ignore) -> None:
+        self._hook = hook
         self._durations: dict[Component, deque[DurationNs]] = {}
 
     def add(self, component: Component, duration_ns: DurationNs) -> None:
@@ -23,6 +29,8 @@ class Timings:
         if found is None:
             found = self._durations[component] = deque(maxlen=_KEPT)
         found.append(duration_ns)
+        if self._hook is not ignore:
+            self._hook(StageTimed(component=component, total_ns=duration_ns, own_ns=duration_ns))
 
     def of(self, component: Component) -> tuple[DurationNs, ...]:
         """Return the newest durations of a component, oldest first."""

@@ -6,7 +6,7 @@ import os
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from random import Random
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct
 
@@ -14,16 +14,22 @@ from slotzero.clock import Clock, elapsed_ns
 from slotzero.config import Settings
 from slotzero.control import serve_control
 from slotzero.engine import Engine, EngineReport
+from slotzero.hook import Hook, ignore
 from slotzero.secret import Secret
 from slotzero.solana.endpoints import EndpointSpec
+from slotzero.solana.jito import JitoClient
 from slotzero.solana.rpc import Rpc
 from slotzero.solana.transaction import Signer
 from slotzero.trading.journal import Journal
 from slotzero.trading.limits import Limits
 from slotzero.trading.probe import read_rent
 from slotzero.trading.rules import limits_rules
+from slotzero.trading.wallets.passwords import PasswordSource
 from slotzero.units import DurationNs, Lamports, LamportsDelta
 from slotzero.venues.registry import VENUES
+
+if TYPE_CHECKING:
+    from slotzero.solana.geyser import GeyserEndpoint
 
 __all__ = ["BotRun", "Cluster", "ClusterName", "endpoint_specs", "run_bot", "state_folder"]
 
@@ -38,6 +44,7 @@ class Cluster(Struct, frozen=True, kw_only=True):
         slot_ms: The slot time of an embedded chain that was started for this run; None = an existing chain.
         silent_after_ms: A feed without a slot for so long is dead; None = slots do not come by themselves.
         seed: What an embedded chain follows from.
+        geyser: A Geyser stream of the chain, "" = none; `jito`: a block engine, likewise.
     """
 
     name: ClusterName
@@ -46,6 +53,8 @@ class Cluster(Struct, frozen=True, kw_only=True):
     slot_ms: int | None
     silent_after_ms: int | None
     seed: int
+    geyser: str = ""
+    jito: str = ""
 
 
 class BotRun(Struct, frozen=True, kw_only=True):
@@ -99,6 +108,7 @@ async def run_bot(
     until_closed: int | None = None,
     for_s: float | None = None,
     on_engine: Callable[[Engine], None] | None = None,
+    hook: Hook = ignore,
 ) -> BotRun:
     """Run the sniper until it has done what was asked. *Does I/O.*
 
@@ -115,6 +125,7 @@ async def run_bot(
         until_closed: Stop when so many positions have been closed.
         for_s: Stop after so many seconds.
         on_engine: Called with the engine before it runs, to stop it or to look inside.
+        hook: Is told what happens.
 
     Raises:
         SlotzeroError: What went wrong, possibly inside an ExceptionGroup.
@@ -127,6 +138,9 @@ async def run_bot(
     book.listen(limits.record)
     async with book as journal, contextlib.AsyncExitStack() as until_ended:
         await prepare(journal)
+        jito = JitoClient(cluster.jito, timeout_ms=settings.cluster.call_timeout_ms) if cluster.jito else None
+        if jito is not None:
+            await until_ended.enter_async_context(jito)
         engine = Engine(
             settings,
             rpc=rpc,
@@ -139,6 +153,9 @@ async def run_bot(
             limits=limits,
             rent=rent,
             rng=rng,
+            geyser=_geyser(settings, cluster),
+            jito=jito,
+            hook=hook,
         )
         await until_ended.enter_async_context(serve_control(engine, state_folder()))
         if on_engine is not None:
@@ -157,6 +174,16 @@ async def run_bot(
             end_lamports=await _balance(rpc, signers),
             expected_lamports=report.expected_lamports,
         )
+
+
+def _geyser(settings: Settings, cluster: Cluster) -> "Sequence[GeyserEndpoint]":
+    if not cluster.geyser:
+        return ()
+    from slotzero.solana.geyser import GeyserEndpoint  # noqa: PLC0415 it loads gRPC
+
+    file = settings.cluster.geyser_token_file
+    token = PasswordSource(file=Path(file).expanduser()).read() if file else None
+    return (GeyserEndpoint(url=Secret(cluster.geyser), token=token),)
 
 
 async def _balance(rpc: Rpc, signers: Sequence[Signer]) -> Lamports:

@@ -15,6 +15,7 @@ from slotzero.clock import SystemClock
 from slotzero.config import Settings
 from slotzero.engine import Engine
 from slotzero.errors import UsageError
+from slotzero.hook import Hook, ignore
 from slotzero.solana.endpoints import EndpointPool
 from slotzero.solana.rpc import Rpc
 from slotzero.solana.transaction import Signer
@@ -73,6 +74,7 @@ async def snipe_live(
     until_closed: int | None = None,
     for_s: float | None = None,
     on_engine: Callable[[Engine], None] | None = None,
+    hook: Hook = ignore,
 ) -> BotRun:
     """Trade on the configured endpoints until told to stop. *Does I/O.*
 
@@ -82,6 +84,7 @@ async def snipe_live(
         until_closed: Stop when so many positions have been closed.
         for_s: Stop after so many seconds.
         on_engine: Called with the engine before it runs.
+        hook: Is told what happens.
 
     Raises:
         UsageError: A guard was not passed; nothing was signed.
@@ -113,6 +116,7 @@ async def snipe_live(
             until_closed=until_closed,
             for_s=for_s,
             on_engine=on_engine,
+            hook=hook,
         )
 
 
@@ -154,6 +158,8 @@ def _cluster(settings: Settings) -> Cluster:
         slot_ms=None,
         silent_after_ms=cluster.silent_after_ms or None,
         seed=0,
+        geyser=cluster.geyser_url,
+        jito=cluster.jito_url,
     )
 
 

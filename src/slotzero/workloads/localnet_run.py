@@ -14,9 +14,10 @@ from random import Random
 from typing import Final
 
 from slotzero.clock import Clock, SystemClock, add_ms, is_due
-from slotzero.config import Settings, is_loopback
+from slotzero.config import ClusterSettings, Settings, is_loopback
 from slotzero.engine import Engine
 from slotzero.errors import LocalnetError, UsageError
+from slotzero.hook import Hook, ignore
 from slotzero.localnet.process import running_localnet
 from slotzero.secret import Secret, redacted_url
 from slotzero.solana.endpoints import EndpointPool
@@ -53,6 +54,7 @@ async def snipe_on_localnet(
     until_closed: int | None = None,
     for_s: float | None = None,
     on_engine: Callable[[Engine], None] | None = None,
+    hook: Hook = ignore,
 ) -> BotRun:
     """Run the sniper on an embedded chain until it has done what was asked. *Does I/O.*
 
@@ -61,6 +63,7 @@ async def snipe_on_localnet(
         until_closed: Stop when so many positions have been closed.
         for_s: Stop after so many seconds.
         on_engine: Called with the engine before it runs, to stop it or to look inside.
+        hook: Is told what happens.
 
     Raises:
         SlotzeroError: What went wrong, possibly inside an ExceptionGroup.
@@ -92,6 +95,7 @@ async def snipe_on_localnet(
             until_closed=until_closed,
             for_s=for_s,
             on_engine=on_engine,
+            hook=hook,
         )
 
 
@@ -99,7 +103,7 @@ async def snipe_on_localnet(
 async def _chain(settings: Settings) -> AsyncIterator[Cluster]:
     cluster = settings.cluster
     if cluster.rpc_url:
-        for url in (cluster.rpc_url, cluster.ws_url, *cluster.other_rpc_urls, *cluster.other_ws_urls):
+        for url in _addresses(cluster):
             if not is_loopback(url):
                 raise UsageError(
                     f"{redacted_url(url)} is not on this machine, and --cluster localnet joins only a chain that is; "
@@ -112,6 +116,8 @@ async def _chain(settings: Settings) -> AsyncIterator[Cluster]:
             slot_ms=None,
             silent_after_ms=cluster.silent_after_ms or None,
             seed=settings.localnet.seed,
+            geyser=cluster.geyser_url,
+            jito=cluster.jito_url,
         )
         return
     localnet = settings.localnet
@@ -129,6 +135,12 @@ async def _chain(settings: Settings) -> AsyncIterator[Cluster]:
             silent_after_ms=_silence(settings),
             seed=localnet.seed,
         )
+
+
+def _addresses(cluster: ClusterSettings) -> list[str]:
+    """Return every address a run would talk to."""
+    single = [url for url in (cluster.rpc_url, cluster.ws_url, cluster.geyser_url, cluster.jito_url) if url]
+    return [*single, *cluster.other_rpc_urls, *cluster.other_ws_urls]
 
 
 def _silence(settings: Settings) -> int | None:

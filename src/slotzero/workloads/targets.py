@@ -46,6 +46,9 @@ _SUCCESS_PERCENT: Final[dict[Component, float]] = {
     Component.EXECUTION: 90,
     Component.FULL_FLOW: 85,
 }
+_WHOLE_BOT: Final = frozenset({Component.EXECUTION, Component.FULL_FLOW, Component.EXIT, Component.RUG_DETECTION})
+"""Measured on the whole bot at the pace of the chain, so that the system's limit of CPU means something: a component
+that is called as fast as it answers keeps a core busy by definition."""
 _OPS_PER_S: Final[dict[Component, float]] = {Component.DETECTION: 20}
 
 
@@ -88,6 +91,8 @@ def target_of(component: Component, slot_ms: int) -> Target:
         aim_p95_ms=LatencyMs(aim),
         success_percent=None if success is None else SuccessRate(success),
         ops_per_s=None if ops is None else ThroughputOps(ops),
+        peak_memory_mb=SYSTEM_TARGETS.peak_memory_mb,
+        avg_cpu_percent=SYSTEM_TARGETS.avg_cpu_percent if component in _WHOLE_BOT else None,
     )
 
 

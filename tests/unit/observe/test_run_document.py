@@ -77,6 +77,7 @@ def finished(**changes: object) -> BotRun:
         limits=Limits(LimitsRules(), overhead_lamports=Lamports(0)).view(WallNs(0)),
         loop_delay=LoopDelay(probes=9, p50_ms=0.1, p99_ms=0.5, max_ms=0.7, over_5_ms=0),
         reads=ReadStats(asked=4, cached=1, merged=1, sent=2, calls=1, streamed=7, unwatched=0, purposes={}),
+        seen_first={"websocket": 5},
         wallets=(),
         differences=(),
         endpoints=(),

@@ -20,7 +20,9 @@ from slotzero.perf.types import (
     SampleFailed,
     Target,
     UnawaitedResult,
+    as_cpu_percent,
     as_latency_ms,
+    as_memory_mb,
     as_success_rate,
     as_throughput_ops,
     sentence,
@@ -561,6 +563,24 @@ async def test_success_and_throughput_are_judged_like_p95() -> None:
     assert [check.met for check in at_limit.target.checks] == [True, False, True], "exactly 90 % is not above 90 %"
 
 
+async def test_memory_and_cpu_are_judged_where_they_are_collected() -> None:
+    target = Target(
+        p95_ms=as_latency_ms(100), peak_memory_mb=as_memory_mb(1), avg_cpu_percent=as_cpu_percent(1_000_000)
+    )
+    found = (await result_of(lambda: span_of(10), target=target, collect_resources=True)).target
+    assert found is not None
+    assert [(check.name, check.met) for check in found.checks] == [
+        ("p95_ms", True),
+        ("peak_memory_mb", False),
+        ("avg_cpu_percent", True),
+    ]
+    assert not found.passed
+    assert found.met
+    unseen = (await result_of(lambda: span_of(10), target=target)).target
+    assert unseen is not None
+    assert unseen.passed
+
+
 # ---- who waits for whom --------------------------------------------------------------------------------------------
 
 
@@ -628,7 +648,7 @@ async def test_hooks_are_told_of_every_end() -> None:
 
 
 async def test_a_result_says_where_it_was_measured_and_how_quiet_it_was() -> None:
-    found = await result_of(Calls())
+    found = await result_of(lambda: span_of(0.0001))
     assert found.event_loop.split()[0] == "asyncio"
     assert found.noise is not None
     assert found.noise.clock_floor_ns > 0

@@ -84,7 +84,7 @@ def test_limit_is_the_seed_until_enough_was_observed() -> None:
         table.observe(("pumpfun", "buy"), 80_000)
     assert table.limit(("pumpfun", "buy")) == (160_000, "limit 160000: the seed, 49 of 50 observations")
     table.observe(("pumpfun", "buy"), 80_000)
-    assert table.limit(("pumpfun", "buy")) == (88_000, "limit 88000: p99 of 50 observations 80000 + 1000 bps")
+    assert table.limit(("pumpfun", "buy")) == (88_000, "limit 88000: p99 of 50 observations 80000 + 8000")
 
 
 def test_limit_is_p99_plus_a_tenth_rounded_up() -> None:

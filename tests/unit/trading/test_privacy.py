@@ -58,11 +58,12 @@ def test_everything_off_changes_nothing() -> None:
     assert privacy(off).plan("entry", SOL).lamports == SOL
 
 
-def test_entries_and_emergencies_are_not_delayed_by_default() -> None:
-    made = privacy()
+def test_no_trade_is_delayed_by_default_and_an_exit_is_where_the_rules_say_so() -> None:
+    made, patient = privacy(), privacy(PrivacyRules(exit_jitter_ms=250))
     assert {made.plan("entry", SOL).delay_ns for _ in range(50)} == {0}
+    assert {made.plan("exit", SOL).delay_ns for _ in range(50)} == {0}
     assert {made.plan("emergency", SOL).delay_ns for _ in range(50)} == {0}
-    assert len({made.plan("exit", SOL).delay_ns for _ in range(50)}) == 50
+    assert len({patient.plan("exit", SOL).delay_ns for _ in range(50)}) == 50
 
 
 def test_emergency_is_never_delayed_and_never_bids_less_whatever_the_rules() -> None:

@@ -58,6 +58,12 @@ def test_success_and_throughput_are_asked_of_those_they_make_sense_for() -> None
     assert SYSTEM_TARGETS.concurrent_snipes + 0 == 100
 
 
+def test_memory_is_asked_of_all_and_cpu_of_the_whole_bot() -> None:
+    assert {target.peak_memory_mb for target in TARGETS.values()} == {SYSTEM_TARGETS.peak_memory_mb}
+    with_cpu = {component.value for component, target in TARGETS.items() if target.avg_cpu_percent is not None}
+    assert with_cpu == {"EXECUTION", "FULL_FLOW", "EXIT", "RUG_DETECTION"}
+
+
 def test_the_title_names_slot_time_and_network_profile() -> None:
     title = BenchPlan(samples=50, slot_ms=400, loops=("uvloop", "asyncio")).title
     assert title == "50 samples on the embedded chain, slots of 400 ms, network profile none, uvloop and asyncio"

@@ -56,7 +56,7 @@ class FeeRules(Struct, frozen=True, kw_only=True):
         tip_percentile: Which percentile of the landed tips is bid where a path takes tips.
         tip_max_age_ms: After which a tip floor is not believed any more.
         min_unit_samples: How many observations replace a seeded unit limit.
-        unit_margin_bps: What is added to the 99th percentile of the units consumed.
+        unit_margin_bps: What is added to the 99th percentile of the units consumed, at least `unit_margin_units`.
         landed_bps: The chance that a send lands without an error, while too few outcomes have been seen.
         failed_bps: The chance that it lands with one, likewise.
         min_outcomes: How many outcomes replace those two.
@@ -81,6 +81,7 @@ class FeeRules(Struct, frozen=True, kw_only=True):
     tip_max_age_ms: int = 60_000
     min_unit_samples: int = 50
     unit_margin_bps: int = 1_000
+    unit_margin_units: ComputeUnits = ComputeUnits(0)
     landed_bps: int = 7_000
     failed_bps: int = 1_000
     min_outcomes: int = 50

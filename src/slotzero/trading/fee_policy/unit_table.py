@@ -91,8 +91,9 @@ class UnitTable:
             why = f"limit {limit}: the seed, {seen} of {self._rules.min_unit_samples} observations"
         else:
             typical = observed.ordered[-(-_PERCENT * seen // 100) - 1]
-            limit = ComputeUnits(-(-typical * (BPS + self._rules.unit_margin_bps) // BPS))
-            why = f"limit {limit}: p99 of {seen} observations {typical} + {self._rules.unit_margin_bps} bps"
+            margin = max(-(-typical * self._rules.unit_margin_bps // BPS), int(self._rules.unit_margin_units))
+            limit = ComputeUnits(typical + margin)
+            why = f"limit {limit}: p99 of {seen} observations {typical} + {margin}"
         if observed is not None and observed.floor > limit:
             limit = ComputeUnits(observed.floor)
             why = f"limit {limit}: one ran out of units lately"

@@ -1,0 +1,139 @@
+"""`slotzero compare` and `slotzero history` on stored results."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from compare_lab import commit, git, program
+from slotzero.cli.main import app
+from slotzero.errors import UsageError
+from slotzero.perf.history import History, history_path
+from slotzero.perf.result_file import baseline_path
+from stored_results import machine, result, stored
+
+
+def run(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture(autouse=True)
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "state"
+
+
+def test_slower_file_exits_1_and_says_how_it_was_compared(tmp_path: Path) -> None:
+    base, new = stored(tmp_path / "base.json", result()), stored(tmp_path / "new.json", result(speed=1.4))
+    done = run("compare", base, new)
+    assert done.exit_code == 1
+    assert "REGRESSED" in done.stdout
+    assert "measured at different times: percentiles are compared as multiples of the reference work" in done.stdout
+
+
+def test_equal_files_exit_0(tmp_path: Path) -> None:
+    base, new = stored(tmp_path / "base.json", result()), stored(tmp_path / "new.json", result(seed=2))
+    done = run("compare", base, new, "--json")
+    assert done.exit_code == 0
+    document = json.loads(done.stdout)
+    assert (document["schema"], document["kind"], document["verdict"]) == (
+        "slotzero.compare/1",
+        "stored",
+        "EQUIVALENT",
+    )
+    assert document["suite_effect_percent"] == pytest.approx(0, abs=1)
+
+
+def test_regression_under_the_limit_exits_0(tmp_path: Path) -> None:
+    base, new = stored(tmp_path / "base.json", result()), stored(tmp_path / "new.json", result(speed=1.4))
+    assert run("compare", base, new, "--fail-at", "60").exit_code == 0
+    assert run("compare", base, new, "--fail-at", "30").exit_code == 1
+
+
+def test_results_of_different_machines_are_refused_unless_asked_for(tmp_path: Path) -> None:
+    base = stored(tmp_path / "base.json", result())
+    new = stored(tmp_path / "new.json", result(), fingerprint="0" * 16, cpu="Another 9000")
+    done = run("compare", base, new)
+    assert isinstance(done.exception, UsageError)
+    assert f"different machines (cpu {machine().cpu} and Another 9000)" in str(done.exception)
+    allowed = run("compare", base, new, "--allow-other-machine")
+    assert allowed.exit_code == 0
+    assert "WARNING: measured on different machines" in allowed.stdout
+
+
+def test_saved_baseline_is_compared_by_its_name(tmp_path: Path) -> None:
+    path = baseline_path("main")
+    path.parent.mkdir(parents=True)
+    stored(path, result())
+    assert run("compare", "--baseline", "main", stored(tmp_path / "new.json", result(speed=1.5))).exit_code == 1
+
+
+def test_files_without_a_benchmark_in_common_are_refused(tmp_path: Path) -> None:
+    base, new = stored(tmp_path / "base.json", result("A")), stored(tmp_path / "new.json", result("B"))
+    done = run("compare", base, new)
+    assert isinstance(done.exception, UsageError)
+    assert "have no benchmark in common that can be compared: A is not in NEW" in str(done.exception)
+
+
+@pytest.mark.parametrize("content", ["", "{", '{"schema": "else/1"}', '{"schema": "slotzero.result/99"}'])
+def test_file_that_is_no_result_is_refused(tmp_path: Path, content: str) -> None:
+    (tmp_path / "foreign.json").write_text(content)
+    done = run("compare", tmp_path / "foreign.json", stored(tmp_path / "new.json", result()))
+    assert isinstance(done.exception, UsageError)
+    assert str(done.exception).count("\n") == 0
+
+
+# ---- history -------------------------------------------------------------------------------------------------------
+
+
+def filled(tmp_path: Path, *, slower_from: int, runs: int = 24) -> None:
+    repository = program(tmp_path, "")
+    commit(repository, "before")
+    git(repository, "tag", "before")
+    commit(repository, "after")
+    git(repository, "tag", "after")
+    for number in range(runs):
+        is_slower = number >= slower_from
+        path = stored(tmp_path / f"run{number}.json", result(speed=1.3 if is_slower else 1.0, seed=number, samples=200))
+        done = run("history", "add", path, "--commit", git(repository, "rev-parse", "after" if is_slower else "before"))
+        assert (done.exit_code, done.stdout) == (0, f"run {number + 1}: {path}\n")
+
+
+def test_flat_history_shows_nothing(tmp_path: Path) -> None:
+    filled(tmp_path, slower_from=99)
+    assert run("history", "scan").stdout == "24 runs, nothing seems to have changed\n"
+    assert json.loads(run("history", "scan", "--json").stdout)["suspicions"] == []
+
+
+def test_step_in_the_history_names_the_two_commits_to_compare(tmp_path: Path) -> None:
+    filled(tmp_path, slower_from=22)
+    done = run("history", "scan")
+    before, after = (git(tmp_path, "rev-parse", tag)[:10] for tag in ("before", "after"))
+    assert done.exit_code == 0  # advice is no verdict
+    assert f"FILTERS median: +30.5 % since {after}, 2 runs ago" in done.stdout
+    assert done.stdout.endswith(f"decide it: slotzero compare {before} {after}\n")
+
+
+def test_history_of_nothing_is_empty(tmp_path: Path) -> None:
+    assert (
+        run("history", "scan", "--file", tmp_path / "new.sqlite3").stdout == "0 runs, nothing seems to have changed\n"
+    )
+
+
+def test_commit_of_the_folder_is_taken_where_none_is_given(tmp_path: Path) -> None:
+    commit(program(tmp_path, ""), "only")
+    run("history", "add", stored(tmp_path / "one.json", result()))
+    with History(history_path()) as history:
+        assert [entry.commit for entry in history.runs()] == [git(tmp_path, "rev-parse", "HEAD")]
+
+
+@pytest.mark.parametrize("form", ["github-action-benchmark", "bencher", "pytest-benchmark"])
+def test_export_goes_to_a_file_or_stdout(tmp_path: Path, form: str) -> None:
+    path, out = stored(tmp_path / "one.json", result()), tmp_path / "out.json"
+    printed = run("history", "export", path, "--format", form)
+    assert run("history", "export", path, "--format", form, "--out", out).exit_code == 0
+    assert json.loads(printed.stdout) == json.loads(out.read_text())
+    failed = run("history", "export", path, "--format", form, "--out", tmp_path / "no" / "such")
+    assert isinstance(failed.exception, UsageError)
