@@ -19,8 +19,8 @@ from slotzero.units import DurationNs, LatencyMs
 __all__ = ["QueueStats", "QueueWatch"]
 
 _EVERY_MS: Final = 10
-_SAMPLES: Final = 2_048
-"""The last 20 s at least."""
+_SAMPLES: Final = 4_096
+"""The last 40 s at least."""
 
 
 class QueueStats(Struct, frozen=True, kw_only=True, rename="camel"):

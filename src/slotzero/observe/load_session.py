@@ -121,6 +121,10 @@ def as_text(result: LoadResult) -> str:
         f"  {'met   ' if found.met else 'MISSED'} {found.name}{f': {found.why}' if found.why else ''}"
         for found in result.thresholds
     ]
+    lines += [
+        f"  {name:<12} " + "  ".join(f"{figure} {value:g}" for figure, value in block.items() if value is not None)
+        for name, block in result.extra.items()
+    ]
     lines += [f"  because {reason}" for reason in health.reasons]
     lines += [f"  at {incident.at_s:.1f} s: {incident.what}" for incident in result.incidents]
     lines += [f"  note: {note}" for note in result.notes]

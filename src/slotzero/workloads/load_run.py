@@ -16,6 +16,10 @@ from slotzero.perf.load_types import LoadOutcome, LoadProgress, LoadResult, Load
 from slotzero.perf.thresholds import parse_threshold
 from slotzero.workloads import scenarios
 from slotzero.workloads.scenarios import Scenario
+from slotzero.workloads.snipe_scenarios import SCENARIOS
+
+for _scenario in SCENARIOS:
+    scenarios.register(_scenario)
 
 __all__ = ["LoadPlan", "plan_load", "run_load", "with_options"]
 
