@@ -45,6 +45,10 @@ _UNCHECKED: Final = {"encoding": "base64", "skipPreflight": True}
 _BLOCKHASH_MS: Final = 1_000
 _RIVAL_MS: Final = (250, 850)
 """When a rival buys, counted from the creation: a sniper's buy has landed by then."""
+_CLIMB_MS: Final = (0, 120)
+"""When a climbing coin's rival buys, counted from the confirmation of the bot's buy. All that was confirmed with one slot
+is told at its end: without this those rivals would come in one burst, and the bot's sells with them. The sell is
+confirmed with the end of the next slot either way."""
 _TRAP_KINDS: Final = ("trap_freeze", "trap_fee")
 
 
@@ -226,7 +230,8 @@ class Driver:
         ended, coin = entry
         if isinstance(event, Bought):
             if coin.climbs:
-                self._send_rival(coin, 0, is_large=True)
+                delay_s = self._random.randint(*_CLIMB_MS) / 1_000
+                asyncio.get_running_loop().call_later(delay_s, partial(self._send_rival, coin, 0, is_large=True))
         elif not ended.done():
             ended.set_result(None if not event.fault else Fault(ErrorClass.SERVER, event.fault, "check"))
 
