@@ -206,19 +206,15 @@ class Launcher:
         self._wake()
         return coin.mint
 
-    def launch_planned(self, plan: CoinPlan) -> tuple[Pubkey, Pubkey] | None:
-        """Launch the next coin of this launcher's own series, of the kind that `plan` says.
-
-        Returns:
-            Its mint and its creator; None when the creation failed, which is counted.
+    def launch_planned(self, plan: CoinPlan) -> Pubkey | None:
+        """Launch the next coin of this launcher's own series, of the kind that `plan` says. Returns what `launch` does.
 
         Raises:
             ValueError: The plan does not fit together.
         """
         script = script_coin(self.config.seed, self._next_index, plan)
         self._next_index += 1
-        mint = self.launch(script)
-        return None if mint is None else (mint, self.actors.creators[script.creator].pubkey)
+        return self.launch(script)
 
     def catch_up(self, most: int | None = None) -> bool:
         """Do what is due, at most `most` steps of it (None: all). Returns whether something due may be left."""

@@ -42,13 +42,12 @@ def launcher_service(config: LauncherConfig) -> Service:
                 rivals=options.rivals,
             )
             try:
-                launched = running.launch_planned(plan)
+                mint = running.launch_planned(plan)
             except ValueError as error:
                 raise invalid(str(error)) from error
-            if launched is None:
+            if mint is None:
                 raise RpcFault(INTERNAL_ERROR, "the coin could not be created")
-            mint, creator = launched
-            return {"mint": str(mint), "creator": str(creator)}
+            return str(mint)
 
         localnet.methods["slotzero_launch"] = launch
         await running.run()

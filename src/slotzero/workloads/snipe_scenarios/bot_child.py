@@ -14,7 +14,7 @@ import msgspec
 
 from slotzero.clock import Clock, add_ms, is_due
 from slotzero.control.records import Reply, Request, sockets_folder
-from slotzero.errors import SlotzeroError
+from slotzero.errors import SlotzeroError, UsageError
 
 __all__ = ["BotChild", "running_bot"]
 
@@ -24,6 +24,8 @@ _POLL_MS: Final = 100
 _ANSWER_S: Final = 20.0
 _FINISH_S: Final = 60.0
 """A drain takes 15 s at the most; a busy machine has taken some more."""
+_MAX_SOCKET_FOLDER: Final = 90
+"""Of the 103 bytes that macOS allows (Linux 107), less a slash, a process id and `.sock`."""
 _STDERR_TAIL: Final = 4_096
 
 
@@ -32,10 +34,15 @@ async def running_bot(folder: Path, config: str, *, clock: Clock) -> AsyncIterat
     """Start `slotzero run` with a configuration and keep everything it writes below `folder`. It ends with the block.
 
     It has a session of its own: Ctrl-C on the driver's terminal is not for it.
+
+    Raises:
+        UsageError: The folder's path is too long for a socket in it.
     """
     path = folder / "slotzero.toml"
     path.write_text(config)
-    state = folder / "state"
+    socket = sockets_folder(folder / "slotzero")
+    if len(bytes(socket)) > _MAX_SOCKET_FOLDER:
+        raise UsageError(f"a socket's path cannot be as long as {socket} would make it; set TMPDIR to a shorter one")
     with tempfile.TemporaryFile() as stderr:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "slotzero", "run", "--config", str(path), "--json"),
@@ -43,9 +50,9 @@ async def running_bot(folder: Path, config: str, *, clock: Clock) -> AsyncIterat
             stdout=asyncio.subprocess.PIPE,
             stderr=stderr,
             start_new_session=True,
-            env={**os.environ, "XDG_STATE_HOME": str(state), "NO_COLOR": "1"},
+            env={**os.environ, "XDG_STATE_HOME": str(folder), "NO_COLOR": "1"},
         )
-        child = BotChild(process, stderr, sockets_folder(state / "slotzero") / f"{process.pid}.sock", clock)
+        child = BotChild(process, stderr, socket / f"{process.pid}.sock", clock)
         try:
             yield child
         finally:

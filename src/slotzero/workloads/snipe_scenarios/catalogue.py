@@ -151,9 +151,7 @@ async def _outage(scene: Scene, config: LoadTestConfig) -> None:
         scene.lines.call("slotzero_faults", "first", plan)
 
 
-async def _conclude(
-    act: Act, scene: Scene, config: LoadTestConfig, result: LoadResult, rerun: Rerun
-) -> LoadResult:
+async def _conclude(act: Act, scene: Scene, config: LoadTestConfig, result: LoadResult, rerun: Rerun) -> LoadResult:
     blocks: dict[str, Block] = {"machine": machine_block(result, machine_cores())}
     notes = [f"hold {scene.stage.hold_ms} ms, slots of {scene.stage.slot_ms} ms", *act.notes]
     limits = list(act.limits)
@@ -222,12 +220,8 @@ _FAST_NOTE: Final = (
 )
 
 SCENARIOS: Final = (
-    _scenario(
-        "BASELINE", "10 at once for 30 s", Act(), _success(99), _rate("BASELINE"), _flow(1_000), *_memory()
-    ),
-    _scenario(
-        "MODERATE", "50 at once for 60 s", Act(), _success(99), _rate("MODERATE"), _flow(1_000), *_memory()
-    ),
+    _scenario("BASELINE", "10 at once for 30 s", Act(), _success(99), _rate("BASELINE"), _flow(1_000), *_memory()),
+    _scenario("MODERATE", "50 at once for 60 s", Act(), _success(99), _rate("MODERATE"), _flow(1_000), *_memory()),
     _scenario(
         "HEAVY",
         "100 at once for 90 s: what the sniper is built for",

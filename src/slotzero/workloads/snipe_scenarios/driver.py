@@ -72,11 +72,6 @@ class _Transaction(Struct):
     transaction: _Inner
 
 
-class _Launched(Struct):
-    mint: str
-    creator: str
-
-
 class DriverStats(Struct, frozen=True, kw_only=True):
     """What the driver has done.
 
@@ -154,7 +149,7 @@ class Driver:
             await self._lines.call("sendTransaction", base64_text(creation), _PREFLIGHT)
             self._send_rivals(coin)
             if self._trap_every and coin.index % self._trap_every == 0:
-                self._launch_trap(coin.index)
+                self._launch_trap()
             return await ended
         finally:
             self.book.give_up(coin.mint)
@@ -172,18 +167,14 @@ class Driver:
         sent = self._lines.call("sendTransaction", base64_text(raw), _UNCHECKED)
         sent.add_done_callback(partial(self._count_failure, "rival_buy"))
 
-    def _launch_trap(self, index: int) -> None:
+    def _launch_trap(self) -> None:
         options = {"kind": next(self._traps), "rivals": 0}
-        self._lines.call("slotzero_launch", options).add_done_callback(partial(self._trap_launched, index))
+        self._lines.call("slotzero_launch", options).add_done_callback(self._trap_launched)
 
-    def _trap_launched(self, index: int, done: asyncio.Future[msgspec.Raw]) -> None:
-        if self._count_failure("trap", done):
-            return
-        self._trap_count += 1
-        trap = msgspec.json.decode(done.result(), type=_Launched)
-        mint = Pubkey.from_string(trap.mint)
-        self.book.launch_trap(mint)
-        self._send_rivals(Coin(index=index, mint=mint, creator=Pubkey.from_string(trap.creator), climbs=False))
+    def _trap_launched(self, done: asyncio.Future[msgspec.Raw]) -> None:
+        if not self._count_failure("trap", done):
+            self._trap_count += 1
+            self.book.launch_trap(Pubkey.from_string(msgspec.json.decode(done.result(), type=str)))
 
     def _count_failure(self, kind: str, done: asyncio.Future[msgspec.Raw]) -> bool:
         is_failed = done.cancelled() or done.exception() is not None
