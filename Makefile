@@ -32,7 +32,7 @@ run: $(VENV)/.run ## start the embedded chain and snipe until three positions ar
 	@$(BIN)/slotzero run --until-closed 3
 
 test: $(VENV)/.dev ## the whole test suite (at most five minutes)
-	@$(BIN)/python -m pytest -n auto --dist worksteal
+	@$(BIN)/python -m pytest -n auto --dist worksteal -m "not performance and not load"
 
 check: $(VENV)/.dev ## lint, types, import rules
 	@$(BIN)/ruff format --check .

@@ -4,9 +4,14 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from postgres_lab import fresh_database, postgres_binaries, running_postgres
+
+# No test has an opinion on how long an example takes: this machine is shared, and timing belongs in benchmarks/.
+hypothesis.settings.register_profile("slotzero", deadline=None)
+hypothesis.settings.load_profile("slotzero")
 
 FIXTURES = Path(__file__).resolve().parent.parent.parent / "shared" / "fixtures"
 

@@ -13,8 +13,6 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
-import pytest
-
 from bot_process import COMMAND, attached_config, finish, journal_events, localnet, start_bot, wait_for_event
 
 ZERO = {"double_buys": 0, "lost_intents": 0, "unknown_open": 0, "unexplained_lamports": 0}
@@ -141,12 +139,13 @@ def test_chain_that_dies_ends_the_run_with_one_sentence(tmp_path: Path) -> None:
     assert "no connection for 10 s; positions are in the journal" in " ".join(err.split())
 
 
-@pytest.mark.parametrize("cluster", ["paper", "live"])
-def test_other_clusters_are_not_available_yet(tmp_path: Path, cluster: str) -> None:
-    code, out, err = finish(start_bot("--cluster", cluster, state=tmp_path))
+def test_live_trading_without_limits_and_endpoints_says_what_is_missing_and_signs_nothing(tmp_path: Path) -> None:
+    code, out, err = finish(start_bot("--cluster", "live", state=tmp_path))
 
     assert (code, out) == (2, "")
-    assert err == f"slotzero: --cluster {cluster} is not available yet; use --cluster localnet\n"
+    assert "rpc_url and ws_url are not set" in err
+    assert "trade_lamports, hour_lamports, day_lamports" in err
+    assert len(err.splitlines()) == 1
 
 
 def test_unknown_key_is_refused_with_its_path(tmp_path: Path) -> None:

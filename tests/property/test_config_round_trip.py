@@ -65,6 +65,13 @@ EXITS: dict[str, object] = {
     "break_even_at_bps": 0,
 }
 """Keys that have rules across them."""
+FILTERS: dict[str, object] = {
+    "hook": "my_package.my_module:my_function",
+    "quote_mints": ["SOL"],
+    "deny_names": ['(?i)scam|"rug"'],
+    "require_names": [],
+}
+"""Keys whose texts have a form of their own."""
 
 
 def documents() -> st.SearchStrategy[dict[str, dict[str, object]]]:
@@ -90,7 +97,9 @@ def documents() -> st.SearchStrategy[dict[str, dict[str, object]]]:
             "bot": st.text(string.ascii_letters + string.digits, min_size=1, max_size=64),
         }
     )
-    with_rules = {"cluster": clusters, "journal": journals, "exits": exits}
+    filters = sections["filters"].map(lambda filters: filters | FILTERS)
+    wallets = sections["wallets"].map(lambda wallets: wallets | {"names": ["main", "w-2"]})
+    with_rules = {"cluster": clusters, "journal": journals, "exits": exits, "filters": filters, "wallets": wallets}
     return st.fixed_dictionaries(sections | cast("dict[str, st.SearchStrategy[dict[str, object]]]", with_rules))
 
 

@@ -3,16 +3,21 @@
 import enum
 import sys
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import typer
 
 from slotzero.errors import UsageError
 
+if TYPE_CHECKING:
+    from slotzero.perf.types import SecondLook
+
 __all__ = ["bench"]
 
 _MISSED: Final = 1
 _INTERRUPTED: Final = 130
+_MOST_LOOKED_AT: Final = 200
+"""Samples of a second look: enough for a p95 and a flame graph."""
 
 
 class Cluster(enum.StrEnum):
@@ -51,11 +56,18 @@ def bench(
     save_baseline: Annotated[
         str | None, typer.Option(metavar="NAME", help="Keep the result for later comparisons.")
     ] = None,
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Look again after each, for flame graph, stages and suggestions.")
+    ] = False,
+    memory: Annotated[bool, typer.Option("--memory", help="With --profile: a memory profile as well.")] = False,
     json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the result; - is stdout.")] = None,
 ) -> None:
     """Measure components of the sniper on an embedded chain, against their targets.
 
     Each is measured in a process of its own, with a chain of its own. Ctrl-C ends with what there is.
+
+    With --profile each is run once more in the same surroundings, watched; the figures stay those of the first time.
+    Files go to FILE.profile beside the result file, or to slotzero.profile here; `slotzero report` links them.
 
     The exit code is 0 when every target is met, 1 when one is missed, 2 for wrong use, 130 after Ctrl-C.
 
@@ -63,6 +75,8 @@ def bench(
     """
     if cluster is not Cluster.LOCALNET:
         raise UsageError(f"--cluster {cluster.value} is not available yet; use --cluster localnet")
+    if memory and not profile:
+        raise UsageError("--memory belongs to --profile; give both")
     # Here, so that `slotzero --help` loads none of the bot's parts.
     from slotzero.observe.bench_session import bench_session  # noqa: PLC0415
     from slotzero.workloads.bench_run import BenchPlan, components_named  # noqa: PLC0415
@@ -74,9 +88,22 @@ def bench(
         slot_ms=slot_ms,
         seed=seed,
         loops=_LOOPS[loop],
+        look=_look(json, samples, wants_memory=memory) if profile else None,
     )
     end = bench_session(plan, baseline=save_baseline, json=json, stdout=sys.stdout)
     if end.was_interrupted:
         raise typer.Exit(_INTERRUPTED)
     if not end.is_good:
         raise typer.Exit(_MISSED)
+
+
+def _look(json: Path | None, samples: int, *, wants_memory: bool) -> "SecondLook":
+    from slotzero.perf.types import SecondLook  # noqa: PLC0415 as above
+
+    result = json if json is not None and json != Path("-") else Path("slotzero.json")
+    return SecondLook(
+        samples=min(samples, _MOST_LOOKED_AT),
+        folder=str(result.with_suffix(".profile").absolute()),
+        relative_to=str(result.parent.absolute()),
+        wants_memory=wants_memory,
+    )

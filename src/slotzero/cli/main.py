@@ -17,6 +17,7 @@ from slotzero.cli.load import load
 from slotzero.cli.localnet import localnet
 from slotzero.cli.positions import close, panic, positions
 from slotzero.cli.replay import replay
+from slotzero.cli.report import report
 from slotzero.cli.run import run
 from slotzero.cli.wallet import wallet_app
 from slotzero.errors import SlotzeroError, UsageError
@@ -47,6 +48,7 @@ app.command()(panic)
 app.command()(doctor)
 app.command()(load)
 app.command()(bench)
+app.command()(report)
 app.add_typer(config_app, name="config")
 app.add_typer(dashboards_app, name="dashboards")
 app.add_typer(history_app, name="history")

@@ -399,6 +399,9 @@ class LimitsSettings(_Section, frozen=True, kw_only=True):
     waiting_pools: Annotated[
         int, _count("Pools that wait; when one more comes, the oldest is dropped and counted.", ge=0, le=100_000)
     ] = 64
+    max_wait_ms: Annotated[
+        int, _milliseconds("A pool that has waited longer is dropped and counted, too.", ge=1, le=60_000)
+    ] = 1_000
 
 
 class PrivacySettings(_Section, frozen=True, kw_only=True):

@@ -90,7 +90,7 @@ async def _answer(engine: Engine, line: bytes) -> Reply:
                 return Reply(refusals=Refusals(count=count, newest=told))
     except SlotzeroError as error:
         return Reply(error=str(error))
-    return Reply(status=_status(engine.report()))
+    return Reply(status=_status(engine.report(with_exits=True)))
 
 
 def _status(report: EngineReport) -> Status:

@@ -68,11 +68,15 @@ log = logging.getLogger(__name__)
 
 _MAX_ALERTS: Final = 1_000
 _SHELF_MS: Final = 1_000
+_WATCHED: Final = 5_000
+_WATCHES_A_POSITION: Final = 4
+"""Pool, mint and token account of each, and room for buys under way."""
 _SHELVES_AT_ONCE: Final = 8
 """Shelves laid before others get the loop: about 2 ms."""
 _WITHOUT_CONNECTION_MS: Final = 10_000
 _MS_PER_S: Final = 1_000
 _DRAIN_S: Final = 15
+_MOST_TRACES: Final = 64
 
 
 class _Parts(Struct, frozen=True, kw_only=True):
@@ -230,7 +234,8 @@ class Engine:
     async def _wire(self, tasks: asyncio.TaskGroup, until_closed: int | None) -> _Parts:
         """Make the parts of the run, with everything warm that the hot path needs."""
         settings, rpc, clock, wallets = self._settings, self._rpc, self._clock, list(self._signers)
-        reads = AccountReads(rpc, self._pubsub, clock=clock, tasks=tasks)
+        most_watched = max(_WATCHED, _WATCHES_A_POSITION * settings.trade.max_open_positions)
+        reads = AccountReads(rpc, self._pubsub, clock=clock, tasks=tasks, max_watched=most_watched)
         blockhashes = BlockhashCache(rpc, clock=clock)
         await blockhashes.refresh()
         traders = Traders(self._venues, wallets)
@@ -458,14 +463,13 @@ class Engine:
 
     # ---- looking inside --------------------------------------------------------------------------------------------
 
-    def report(self) -> EngineReport:
-        """Return what the run has seen and done so far."""
+    def report(self, *, with_exits: bool = False) -> EngineReport:
+        """Return what the run has seen and done so far. *Pure.* About 0.3 ms after thousands of snipes.
+
+        Args:
+            with_exits: Whether to say how each position's exit machine stands, 5 us each: for a person who looks.
+        """
         state, sniper, context = self._journal.state, self._parts.sniper, self._parts.context
-        landed = Counter(
-            intent.signed.mint
-            for intent in state.intents.values()
-            if intent.signed.side == "buy" and intent.state == "landed"
-        )
         open_intents = state.open_intents()
         unknown = [intent for intent in open_intents if intent.state == "unknown"]
         now = self._clock.mono_ns()
@@ -482,8 +486,9 @@ class Engine:
             in_flight=len(sniper.tasks),
             positions=tuple(state.positions.values()),
             values={intent: keeper.value_lamports for intent, keeper in sniper.keepers.items()},
-            exits={intent: keeper.view() for intent, keeper in sniper.keepers.items()},
+            exits={intent: keeper.view() for intent, keeper in sniper.keepers.items()} if with_exits else {},
             spans=tuple(sniper.spans),
+            traces=tuple(trace for _, trace in islice(reversed(sniper.traces), _MOST_TRACES)),
             timings=context.timings.as_dict(),
             alerts=tuple(context.alerts),
             detector=self._detector.stats,
@@ -499,7 +504,7 @@ class Engine:
             balance=Lamports(sum(standing.balance for standing in wallets)),
             privacy_delays=context.privacy.costs(),
             expected_lamports=state.expected_lamports,
-            double_buys=sum(1 for count in landed.values() if count > 1),
+            double_buys=state.double_buys,
             lost_intents=sum(1 for i in open_intents if i.state != "unknown" and not sniper.is_working_on(i.signed)),
             unknown_open=len(unknown),
         )

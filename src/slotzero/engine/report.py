@@ -6,7 +6,7 @@ from solders.pubkey import Pubkey
 from slotzero.detection.records import DetectorStats
 from slotzero.solana.endpoints import EndpointStats
 from slotzero.solana.reads import ReadStats
-from slotzero.trace import Component, Span
+from slotzero.trace import Component, Span, Trace
 from slotzero.trading.admission import AdmissionStats
 from slotzero.trading.context import RaisedAlert
 from slotzero.trading.exit_rules import ExitView
@@ -36,8 +36,9 @@ class EngineReport(Struct, frozen=True, kw_only=True):
         rejected: Pools not bought, by reason.
         failed: Buys that were sent and did not land, by reason.
         in_flight: Snipes between `NewPool` and their end.
-        values: What each open position would bring now; None = not known. `exits`: how its exit machine stands.
-        spans: What the stages of the newest snipes took.
+        values: What each open position would bring now; None = not known. `exits`: how its exit machine
+            stands, where that was asked for.
+        spans: What the stages of the newest snipes took; `traces` are the stamps of the last 64, newest first.
         timings: How long components took that no snipe's stamps measure.
         alerts: The newest signals of the rug watch.
         seen_first: Which feed told first of how many pools.
@@ -64,6 +65,7 @@ class EngineReport(Struct, frozen=True, kw_only=True):
     values: dict[str, Lamports | None]
     exits: dict[str, ExitView]
     spans: tuple[Span, ...]
+    traces: tuple[Trace, ...] = ()
     timings: dict[Component, tuple[DurationNs, ...]]
     alerts: tuple[RaisedAlert, ...]
     detector: DetectorStats

@@ -50,6 +50,7 @@ from slotzero.perf.types import (
     Progress,
     ResourceStats,
     SampleCount,
+    SecondLook,
 )
 from slotzero.perf.watchdog import Watchdog
 
@@ -134,6 +135,7 @@ class BenchmarkService:
         *,
         loop: LoopName = "asyncio",
         parameters: dict[str, str] | None = None,
+        look: SecondLook | None = None,
         on_progress: OnProgress | None = None,
     ) -> BenchmarkOutcome:
         """Measure what `reference` names in a process of its own. *Does I/O.* *Cancellation: ends the process.*
@@ -146,6 +148,7 @@ class BenchmarkService:
             options: How; `shared` means nothing here.
             loop: On which event loop.
             parameters: Of the workload, by name.
+            look: What to look at once more after it, or None.
             on_progress: As with `run`.
         """
         running = _Running(options.title, is_shared=True, met=set())
@@ -153,7 +156,7 @@ class BenchmarkService:
         began = mono_ns()
         try:
             outcome = await measure_isolated(
-                reference, options, loop=loop, parameters=parameters or {}, on_progress=on_progress
+                reference, options, loop=loop, parameters=parameters or {}, on_progress=on_progress, look=look
             )
         finally:
             self._isolated.remove(running)

@@ -16,7 +16,7 @@ from typing import IO, Final, Literal, TypeAlias
 import msgspec
 from msgspec import Struct
 
-from slotzero.perf.types import BenchmarkFailure, BenchmarkOptions, BenchmarkResult, Progress, WorkerLost
+from slotzero.perf.types import BenchmarkFailure, BenchmarkOptions, BenchmarkResult, Progress, SecondLook, WorkerLost
 
 __all__ = ["STOP", "LoopName", "WorkerMessage", "WorkerRequest", "measure_isolated"]
 
@@ -37,6 +37,7 @@ class WorkerRequest(Struct, frozen=True, kw_only=True):
     options: BenchmarkOptions
     path: list[str]
     parameters: dict[str, str] = {}
+    look: SecondLook | None = None
 
 
 class WorkerMessage(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -56,9 +57,10 @@ async def measure_isolated(
     loop: LoopName,
     parameters: dict[str, str],
     on_progress: Callable[[Progress], bool | None] | None,
+    look: SecondLook | None = None,
 ) -> BenchmarkResult | BenchmarkFailure:
     """Start a worker, hand it the request, wait for the outcome. *Cancellation: ends the worker.*"""
-    request = WorkerRequest(reference=reference, options=options, path=sys.path, parameters=parameters)
+    request = WorkerRequest(reference=reference, options=options, path=sys.path, parameters=parameters, look=look)
     with tempfile.TemporaryFile() as said:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "slotzero.perf.worker", loop),

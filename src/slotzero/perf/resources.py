@@ -36,6 +36,7 @@ from slotzero.perf.types import (
     LoopDelayStats,
     MachineStats,
     MemoryMB,
+    ResourcePoint,
     ResourceStats,
     SamplerCost,
 )
@@ -49,6 +50,8 @@ _MAXRSS_BYTES: Final = 1 if sys.platform == "darwin" else 1024
 _MOST_PROBES: Final = 100_000
 _MOST_PAUSES: Final = 100_000
 """Bounds of what is kept one by one: beyond them counts and totals go on, and the newest are left out."""
+_MOST_POINTS: Final = 1_000
+"""Of the timeline: when it is full, every other point goes, and from then on every other reading is left out."""
 
 
 class _Reading(Struct, frozen=True, kw_only=True):
@@ -98,6 +101,8 @@ class ResourceWatch:
         self._peak_cpu = 0.0
         self._delays = array("q")
         self._ticks = self._wall_ns = self._cpu_ns = 0
+        self._timeline: list[ResourcePoint] = []
+        self._every = 1
 
     def __enter__(self) -> Self:
         """Begin. The first reading comes last, so that starting up is not in it."""
@@ -157,6 +162,7 @@ class ResourceWatch:
             machine=self._machine(wall_s),
             sampler=self._cost(wall_s),
             source="proc" if self._is_proc else "rusage",
+            timeline=tuple(self._timeline),
         )
 
     # The thread
@@ -165,8 +171,7 @@ class ResourceWatch:
         while not self._ended.wait(ms(self._interval_ms) / _NS_PER_S):
             # The thread's own CPU time is accounting, not an instant: `clock` has no business with it.
             began, used = mono_ns(), time.thread_time_ns()
-            self._observe()
-            self._busiest()
+            self._note(began, self._observe(), self._busiest())
             self._ticks += 1
             self._cpu_ns += time.thread_time_ns() - used
             self._wall_ns += elapsed_ns(began, mono_ns())
@@ -196,13 +201,25 @@ class ResourceWatch:
         self._peak_rss = max(self._peak_rss, rss)
         return rss
 
-    def _busiest(self) -> None:
+    def _busiest(self) -> float | None:
+        """Return the CPU share of the interval that ends now, or None when it was too short to tell."""
         now, last = self._read(machine=False), self._last
         span_s = elapsed_ns(last.mono, now.mono) / _NS_PER_S
-        if span_s > ms(self._interval_ms) / _NS_PER_S / 2:  # a short one divides the kernel's steps by nearly nothing
-            used = now.user_s + now.system_s - last.user_s - last.system_s
-            self._peak_cpu = max(self._peak_cpu, 100 * used / span_s)
-            self._last = now
+        if span_s <= ms(self._interval_ms) / _NS_PER_S / 2:  # it divides the kernel's steps by nearly nothing
+            return None
+        used = now.user_s + now.system_s - last.user_s - last.system_s
+        self._peak_cpu = max(self._peak_cpu, 100 * used / span_s)
+        self._last = now
+        return 100 * used / span_s
+
+    def _note(self, now: int, rss: int, cpu_percent: float | None) -> None:
+        if cpu_percent is None or self._ticks % self._every:
+            return
+        at_ms = as_ms(elapsed_ns(self._before.mono, now))
+        self._timeline.append(ResourcePoint(at_ms=at_ms, rss_mb=_mb(rss), cpu_percent=_percent(cpu_percent)))
+        if len(self._timeline) >= _MOST_POINTS:
+            del self._timeline[1::2]
+            self._every *= 2
 
     # Readings
 

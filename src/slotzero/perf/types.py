@@ -40,12 +40,16 @@ __all__ = [
     "MemoryMB",
     "MixedSpans",
     "NoSuccess",
+    "Profiler",
     "Progress",
+    "ResourcePoint",
     "ResourceStats",
     "SampleCount",
     "SampleFailed",
     "SamplerCost",
+    "SecondLook",
     "Severity",
+    "StageStats",
     "Stuck",
     "SuccessRate",
     "Suggestion",
@@ -204,6 +208,29 @@ class BenchmarkOptions(Struct, frozen=True, kw_only=True):
         return self.name or (self.component.value if self.component else "")
 
 
+Profiler: TypeAlias = Literal["auto", "py-spy", "in-process", "none"]
+"""Which sampler: "auto" is py-spy where it is permitted, and the one in this process otherwise."""
+
+
+class SecondLook(Struct, frozen=True, kw_only=True):
+    """A second pass over a benchmark, for a profile, its stages and suggestions; its times are not published.
+
+    Attributes:
+        samples: How many it takes.
+        folder: Where its files go.
+        relative_to: What their names in the result are relative to.
+        targets_ns: What a stage should take at most, by its name.
+        wants_memory: Whether to take some more samples for a memory profile.
+    """
+
+    samples: int
+    folder: str
+    relative_to: str
+    profiler: Profiler = "auto"
+    targets_ns: dict[str, int] = {}
+    wants_memory: bool = False
+
+
 # What came out ----------------------------------------------------------------------------------------------------
 
 
@@ -322,6 +349,14 @@ class SamplerCost(Struct, frozen=True, kw_only=True):
     cpu_percent: CpuPercent
 
 
+class ResourcePoint(Struct, frozen=True, kw_only=True):
+    """The process at one instant: since the first counted sample, and over the sampling interval that ended then."""
+
+    at_ms: float
+    rss_mb: MemoryMB
+    cpu_percent: CpuPercent
+
+
 class ResourceStats(Struct, frozen=True, kw_only=True):
     """What the measured process used between the first and the last counted sample, from the kernel's accounting.
 
@@ -335,6 +370,7 @@ class ResourceStats(Struct, frozen=True, kw_only=True):
         peak_fds: The most open file descriptors seen, or None.
         loop_delay: None for a callable that never gives the loop up (a sync one).
         source: "proc" (Linux) or "rusage" (elsewhere: the process alone).
+        timeline: Memory and CPU over time, at most 1,000 points.
     """
 
     peak_rss_mb: MemoryMB
@@ -356,6 +392,7 @@ class ResourceStats(Struct, frozen=True, kw_only=True):
     machine: MachineStats | None
     sampler: SamplerCost
     source: Literal["proc", "rusage"]
+    timeline: tuple[ResourcePoint, ...] = ()
 
 
 class Check(Struct, frozen=True, kw_only=True):
@@ -390,6 +427,25 @@ class TargetVerdict(Struct, frozen=True, kw_only=True):
     aim_margin_percent: float | None = None
 
 
+class StageStats(Struct, frozen=True, kw_only=True):
+    """One stage of a benchmark's samples, from the second look (`bench --profile`).
+
+    Attributes:
+        start_ms: When it began, from the sample's start, in the median.
+        critical_percent: Its share of what held up the samples' ends.
+        target_ms: What it should take at most, or None.
+    """
+
+    name: str
+    is_own: bool
+    count: int
+    start_ms: LatencyMs
+    p50_ms: LatencyMs
+    p95_ms: LatencyMs
+    critical_percent: float
+    target_ms: LatencyMs | None = None
+
+
 class BenchmarkResult(Struct, frozen=True, kw_only=True, tag_field="outcome", tag="measured"):
     """One finished benchmark.
 
@@ -412,6 +468,9 @@ class BenchmarkResult(Struct, frozen=True, kw_only=True, tag_field="outcome", ta
         histogram: The distribution as `Histogram.to_text` writes it.
         warmup_ns: The warm-up's durations in the order of the calls (the first 1,000).
         samples_ns: The counted durations in the order of the calls, where there are at most 10,000.
+        stages: Of the second look, where there was one, in the order in which they begin.
+        suggestions: What that look found to change, the most rewarding first.
+        files: What it has written, by kind ("flame", "speedscope", "stacks", "trace"): names beside the result file.
     """
 
     component: str | None
@@ -438,6 +497,9 @@ class BenchmarkResult(Struct, frozen=True, kw_only=True, tag_field="outcome", ta
     notes: tuple[str, ...] = ()
     warmup_ns: tuple[int, ...] = ()
     samples_ns: tuple[int, ...] | None = None
+    stages: tuple[StageStats, ...] = ()
+    suggestions: "tuple[Suggestion, ...]" = ()
+    files: dict[str, str] = {}
 
 
 class UnawaitedResult(Struct, frozen=True, kw_only=True, tag="unawaited_result"):
@@ -642,7 +704,11 @@ class Suggestion(Struct, frozen=True, kw_only=True):
     Attributes:
         rule: The rule that found it, as a short name.
         evidence: Figures of the result it rests on, by name.
+        subject: What it is about: a stage, a method, an endpoint, a function; empty for the whole.
+        p95_ms: p95 of the samples it was worked out on.
         impact_p95_ms: p95 as it would become, by replaying the recorded stage times; None where that does not apply.
+        impact_mb_per_h: Memory that would no longer be lost in an hour, at the rate of calls measured; likewise.
+        assumes: What the estimate takes for granted, in a sentence.
     """
 
     rule: str
@@ -650,4 +716,8 @@ class Suggestion(Struct, frozen=True, kw_only=True):
     title: str
     advice: str
     evidence: dict[str, float] = field(default_factory=dict)
+    subject: str = ""
+    p95_ms: LatencyMs | None = None
     impact_p95_ms: LatencyMs | None = None
+    impact_mb_per_h: float | None = None
+    assumes: str = ""

@@ -17,6 +17,7 @@ from slotzero.clock import is_due, later, mono_ns, ms
 from slotzero.errors import UsageError
 from slotzero.perf.benchmark import measure
 from slotzero.perf.isolated import STOP, WorkerMessage, WorkerRequest
+from slotzero.perf.second_look import second_look
 from slotzero.perf.timing import Callable0, kind_of, leaf_of
 from slotzero.perf.types import (
     BenchmarkError,
@@ -25,6 +26,7 @@ from slotzero.perf.types import (
     BenchmarkResult,
     CallableNotFound,
     Progress,
+    SecondLook,
     Stuck,
     SurroundingsFailed,
 )
@@ -180,7 +182,19 @@ class _Job:
         if not isinstance(outcome, BenchmarkResult):
             return outcome
         more = made.report() if made.report is not None else ()
-        return replace(outcome, notes=(*made.notes, *more, *outcome.notes))
+        outcome = replace(outcome, notes=(*made.notes, *more, *outcome.notes))
+        look = self._request.look
+        return outcome if look is None or outcome.stopped else await self._look_again(made, outcome, look)
+
+    async def _look_again(self, made: Workload, measured: BenchmarkResult, look: SecondLook) -> BenchmarkResult:
+        """Take the second look, in the same surroundings. A sample that hangs ends the look, not the result."""
+
+        def on_stuck(sample: int) -> None:
+            note = f"the second look was given up: its sample {sample} could not be ended"
+            self._parent.say(WorkerMessage(outcome=replace(measured, notes=(*measured.notes, note))))
+            os._exit(_STUCK_EXIT)
+
+        return await second_look(made, self._options, measured, look, on_stuck=on_stuck)
 
     def _on_stuck(self, sample: int) -> None:
         stuck = Stuck(sample=sample, timeout_ms=self._options.timeout_ms)

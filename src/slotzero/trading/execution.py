@@ -200,6 +200,8 @@ class OrderDesk:
 
     async def _send(self, entry: _Open) -> None:
         """Send once. Whatever the endpoint says, only the chain decides: the machine goes on asking."""
+        if not entry.order.may_send:
+            return  # it was told to stop while this send was waiting for its turn
         try:
             await entry.send(entry.signed.raw)
         except RpcError as error:

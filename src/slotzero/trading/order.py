@@ -99,6 +99,11 @@ class Order:
         self.sends = 1
         return [Send()]
 
+    @property
+    def may_send(self) -> bool:
+        """Whether its bytes may be sent, for the first time or again."""
+        return self._may_send
+
     def stop_sending(self) -> None:
         """Send no more; what has been sent may still land, and is asked about."""
         self._may_send, self._next_send = False, None

@@ -11,7 +11,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from slotzero.clock import earlier, elapsed_ns, later
+from slotzero.clock import earlier, elapsed_ns, later, ms
 from slotzero.hook import PoolJudged, PositionEnded, SnipeDecided, ignore
 from slotzero.safety.honeypot import Check, Checker
 from slotzero.safety.records import Verdict
@@ -303,8 +303,13 @@ class Sniper:
 
     def _leave(self) -> None:
         """Give a place in flight free, to the newest pool that waits for one."""
-        if (arrival := self.admission.leave()) is not None:
-            self._begin(arrival)
+        most_ms = self._settings.limits.max_wait_ms
+        while (arrival := self.admission.leave()) is not None:
+            if elapsed_ns(arrival.pool.mono_frame, self._clock.mono_ns()) <= ms(most_ms):
+                self._begin(arrival)
+                return
+            refusal = Refusal(reason="overloaded", detail=f"it waited longer than {most_ms} ms for others to end")
+            self._refuse(arrival.pool, refusal, arrival.trace)
 
     # ---- one snipe -------------------------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ measure each other, two that wait do not. Each result names who ran beside it.
 
 import asyncio
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final, Protocol
 
 from msgspec import Struct
@@ -24,10 +25,11 @@ from slotzero.perf.types import (
     BenchmarkResult,
     NoSuccess,
     Progress,
+    SecondLook,
 )
-from slotzero.trace import Component
+from slotzero.trace import COMPONENTS, Component
 from slotzero.workloads.components import COMPONENT_WORKLOADS
-from slotzero.workloads.targets import DETECTION_OWN_P50_MS, target_of
+from slotzero.workloads.targets import DETECTION_OWN_P50_MS, stage_targets_ns, target_of
 
 __all__ = ["BenchObserver", "BenchPlan", "components_named", "is_good", "run_benchmarks"]
 
@@ -45,6 +47,7 @@ class BenchPlan(Struct, frozen=True, kw_only=True):
         slot_ms: Of the embedded chain; 0 = a slot for each transaction, then only own times say something.
         loops: On which event loops; each component once on each.
         timeout_ms: For one sample.
+        look: The second look at each, or None.
     """
 
     components: tuple[Component, ...] = tuple(Component)
@@ -54,6 +57,7 @@ class BenchPlan(Struct, frozen=True, kw_only=True):
     seed: int = 7
     loops: tuple[LoopName, ...] = ("uvloop",)
     timeout_ms: int = 30_000
+    look: SecondLook | None = None
 
     @property
     def title(self) -> str:
@@ -159,12 +163,26 @@ async def _measured(
 
     observer.on_progress(Progress(name=component.value, phase="warmup", made=0, of=plan.warmup))
     outcome = await service.run_isolated(
-        workload.reference, options, loop=loop, parameters=parameters, on_progress=on_progress
+        workload.reference,
+        options,
+        loop=loop,
+        parameters=parameters,
+        look=_look(plan, component, loop),
+        on_progress=on_progress,
     )
     if component is Component.DETECTION and isinstance(outcome, BenchmarkResult) and outcome.own_ms is not None:
         own, aim = 1_000 * outcome.own_ms.median, 1_000 * DETECTION_OWN_P50_MS
         return replace(outcome, notes=(f"own time p50 {own:.0f} us, the aim is {aim:.0f} us", *outcome.notes))
     return outcome
+
+
+def _look(plan: BenchPlan, component: Component, loop: LoopName) -> SecondLook | None:
+    """Return the second look at one component: files of its own where it is measured on several loops."""
+    if plan.look is None:
+        return None
+    folder = str(Path(plan.look.folder) / loop) if len(plan.loops) > 1 else plan.look.folder
+    targets = stage_targets_ns(plan.slot_ms) if component in COMPONENTS else {}
+    return replace(plan.look, folder=folder, targets_ns=targets)
 
 
 def _is_empty(outcome: BenchmarkOutcome) -> bool:

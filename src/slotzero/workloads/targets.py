@@ -12,7 +12,15 @@ from slotzero.perf.types import CpuPercent, MemoryMB, SampleCount, SuccessRate, 
 from slotzero.trace import Component
 from slotzero.units import LatencyMs
 
-__all__ = ["DETECTION_OWN_P50_MS", "SYSTEM_TARGETS", "TARGETS", "WARM_VERDICT_MS", "SystemTargets", "target_of"]
+__all__ = [
+    "DETECTION_OWN_P50_MS",
+    "SYSTEM_TARGETS",
+    "TARGETS",
+    "WARM_VERDICT_MS",
+    "SystemTargets",
+    "stage_targets_ns",
+    "target_of",
+]
 
 DETECTION_OWN_P50_MS: Final = LatencyMs(0.02)
 """The aim for the median of detection's own time."""
@@ -94,6 +102,32 @@ def target_of(component: Component, slot_ms: int) -> Target:
         peak_memory_mb=SYSTEM_TARGETS.peak_memory_mb,
         avg_cpu_percent=SYSTEM_TARGETS.avg_cpu_percent if component in _WHOLE_BOT else None,
     )
+
+
+def stage_targets_ns(slot_ms: int) -> dict[str, int]:
+    """Return what the stages of a snipe should take at most, by their names in `perf.evidence`. *Pure.*
+
+    Each is the aim of the component it belongs to; what only waits for the chain gets its slots.
+    """
+
+    def aim(component: Component) -> float:
+        return target_of(component, slot_ms).aim_p95_ms or 0.0
+
+    stages = {
+        "frame under way": aim(Component.DETECTION),
+        "detection": aim(Component.DETECTION),
+        "honeypot": aim(Component.HONEYPOT),
+        "filters": aim(Component.FILTERS),
+        "plan": aim(Component.FEE_OPTIMIZATION) + aim(Component.PRIVACY) + aim(Component.WALLET_ROTATION),
+        "sign": 1.0,
+        "gate": 1.0,
+        "send": 1.0,
+        "confirmation": aim(Component.EXECUTION),
+        "exit sign": 1.0,
+        "exit send": 1.0,
+        "exit confirmation": aim(Component.EXIT),
+    }
+    return {name: round(limit * 1e6) for name, limit in stages.items()}
 
 
 TARGETS: Final[dict[Component, Target]] = {component: target_of(component, 200) for component in Component}

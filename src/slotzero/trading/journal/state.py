@@ -1,5 +1,6 @@
 """The state folded from the journal's events: intents, and the positions that landed buys opened."""
 
+from collections import Counter
 from typing import Final, Literal, assert_never
 
 from msgspec import Struct
@@ -75,6 +76,12 @@ class JournalState:
     def __init__(self) -> None:
         self.intents: dict[str, Intent] = {}
         self.positions: dict[str, PositionRecord] = {}
+        self.double_buys = 0
+        """Mints of which more than one buy has landed."""
+        self._open: dict[str, Intent] = {}
+        self._held_positions: dict[str, PositionRecord] = {}
+        self._landed_mints: Counter[Pubkey] = Counter()
+        self._booked = 0
         self.external_lamports = LamportsDelta(0)
         """What came in and left by no intent of ours."""
         self.funded: set[Pubkey] = set()
@@ -85,15 +92,15 @@ class JournalState:
     @property
     def expected_lamports(self) -> int:
         """What the wallets of this journal must hold together, by what it says."""
-        return self.external_lamports + sum(intent.lamports_delta for intent in self.intents.values())
+        return self.external_lamports + self._booked
 
     def open_intents(self) -> list[Intent]:
         """Return the intents the chain has to be asked about, oldest first."""
-        return [intent for intent in self.intents.values() if intent.is_open]
+        return list(self._open.values())
 
     def held_positions(self) -> list[PositionRecord]:
         """Return the positions with tokens in them, stuck ones included, oldest first."""
-        return [position for position in self.positions.values() if position.state != "closed"]
+        return list(self._held_positions.values())
 
     def apply(self, event: Event, wall_ns: WallNs) -> None:
         """Fold one event in. *Pure* but for this object.
@@ -134,7 +141,7 @@ class JournalState:
             self._held(event.position).sells += 1
         elif event.pool is None:
             raise ValueError(f"the buy {event.intent} carries no pool")
-        self.intents[event.intent] = Intent(signed=event, signed_wall_ns=wall_ns)
+        self.intents[event.intent] = self._open[event.intent] = Intent(signed=event, signed_wall_ns=wall_ns)
 
     def _held(self, position_id: str | None) -> PositionRecord:
         position = self.positions.get(position_id or "")
@@ -160,9 +167,12 @@ class JournalState:
                 self._landed(intent, event, wall_ns)
             case _:
                 assert_never(event)
+        if not intent.is_open:
+            del self._open[intent.signed.intent]
 
     def _settled(self, intent: Intent, slot: Slot, delta: LamportsDelta) -> None:
         intent.slot, intent.lamports_delta = slot, delta
+        self._booked += delta
         position = self.positions.get(intent.signed.position or "")
         if position is not None:
             position.pnl_lamports = LamportsDelta(position.pnl_lamports + delta)
@@ -172,7 +182,9 @@ class JournalState:
         signed = intent.signed
         if signed.side == "buy":
             assert signed.pool is not None, "a buy carries its pool"
-            self.positions[signed.intent] = PositionRecord(
+            self._landed_mints[signed.mint] += 1
+            self.double_buys += self._landed_mints[signed.mint] == 2  # noqa: PLR2004 counted once for each mint
+            position = self.positions[signed.intent] = PositionRecord(
                 id=signed.intent,
                 pool=signed.pool,
                 wallet=signed.wallet,
@@ -184,8 +196,12 @@ class JournalState:
                 state="open" if event.tokens_held > 0 else "closed",
                 reason="" if event.tokens_held > 0 else "nothing_received",
             )
+            if position.tokens:
+                self._held_positions[position.id] = position
             return
         position = self.positions[signed.position or ""]
         # Tokens a stranger sends us are no part of the position; tokens taken from us are no longer in it.
         position.tokens = TokenAmount(min(max(position.tokens - signed.tokens, 0), event.tokens_held))
         position.state, position.reason = ("open" if position.tokens else "closed"), signed.reason
+        if not position.tokens:
+            self._held_positions.pop(position.id, None)

@@ -9,7 +9,7 @@ from typing import Final
 
 from slotzero.engine import EngineReport
 from slotzero.perf.workload import Workload, workload
-from slotzero.trace import Component, Span
+from slotzero.trace import Component, Trace
 from slotzero.units import Lamports
 from slotzero.workloads.components.sniping import CREATOR_BUYS, Snipes, count_ended, held_coin, reasons_of, sniping
 from slotzero.workloads.components.world import DEFAULT_SEED, DEFAULT_SLOTS, Coin
@@ -34,10 +34,10 @@ def _bought(snipes: Snipes, component: Component) -> Workload:
         ended = count_ended(snipes.report)
         await world.random_phase()
 
-    async def run() -> Span | str:
+    async def run() -> Trace | str:
         before = reasons_of(snipes.report)
         world.wire.send(coins[0].creation)
-        found = await snipes.span(component, ended)
+        found = await snipes.trace(component, ended)
         return _why(before, snipes.report) or found
 
     return Workload(run=run, setup=setup, teardown=world.wire.answers, check=_kind)
@@ -83,8 +83,8 @@ async def exit_position(slot_ms: str = DEFAULT_SLOTS, seed: str = DEFAULT_SEED) 
             lift, ended = world.signed(buying, world.rival), count_ended(snipes.report)
             await world.random_phase()
 
-        async def run() -> Span | str:
+        async def run() -> Trace | str:
             world.wire.send(lift)
-            return await snipes.span(Component.EXIT, ended)
+            return await snipes.trace(Component.EXIT, ended)
 
         yield Workload(run=run, setup=setup, teardown=world.wire.answers, check=_kind)

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from slotzero.config import ClusterSettings, JournalSettings, Settings
 from slotzero.engine import Engine, EngineReport
-from slotzero.trace import Component, Span
+from slotzero.trace import Component, Span, Trace
 from slotzero.units import DurationNs, Lamports
 from slotzero.workloads.components.world import Coin, World, open_world
 from slotzero.workloads.localnet_run import snipe_on_localnet
@@ -45,13 +45,13 @@ class Snipes:
         """The engine's own report."""
         return self._engine.report()
 
-    async def span(self, component: Component, ended_before: int) -> Span | str:
-        """Wait until one more snipe has ended. Returns its span, or why there is none."""
+    async def trace(self, component: Component, ended_before: int) -> Trace | str:
+        """Wait until one more snipe has ended. Returns its stamps, or that it did not go through `component`."""
         await self.has_ended(ended_before)
         report = self.report
-        for span in reversed(report.spans):
-            if span.component is component:
-                return span
+        for trace in report.traces:
+            if trace.span(component) is not None:
+                return trace
         return "no_span"
 
     async def timing(self, component: Component, before: tuple[DurationNs, ...]) -> Span:
