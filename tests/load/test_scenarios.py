@@ -53,9 +53,9 @@ def test_a_scenario_snipes_and_stays_within_its_memory(name: str) -> None:
     assert driver["traps_bought"] == 0
     assert [bot[name] for name in ("double_buys", "lost_intents", "unexplained_lamports")] == [0, 0, 0]
     if name == "SLOW_SNIPES":
-        injected = result["extra"]["injected"]
-        assert injected["http_429"] > 0
-        assert injected["cut_connections"] > 0
+        faults = result["extra"]["faults"]
+        assert faults["http429"] == faults["seen_rate_limited"] > 0
+        assert faults["cutConnections"] > 0
 
 
 @pytest.mark.parametrize("victim", ["bot", "chain"])

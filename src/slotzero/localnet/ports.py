@@ -1,8 +1,8 @@
 """The chain's sockets: JSON-RPC over HTTP and WebSocket on loopback ports, which can be stopped and started.
 
 aiohttp serves both protocols on one port and one request of a connection at a time, which keeps the loop fair. The
-common request is read before it comes to that, by the same rule (see `quick_http`). uvloop gathers the frames written in
-one turn of the loop into one write.
+common request is read before it comes to that, by the same rule (see `quick_http`). uvloop gathers the frames written
+in one turn of the loop into one write.
 """
 
 import abc

@@ -1,8 +1,8 @@
 """Past the capacity: climb until throughput no longer grows, then show what twice that load does.
 
 Each step is a closed load of its own with half as many users again. The capacity is the step with the highest
-throughput; the climb ends when a step brings hardly more than the best before, or when too few succeed. Then three steps
-at twice the capacity's users: the median of their throughput against the peak says whether the bot degrades or
+throughput; the climb ends when a step brings hardly more than the best before, or when too few succeed. Then three
+steps at twice the capacity's users: the median of their throughput against the peak says whether the bot degrades or
 collapses.
 """
 

@@ -16,7 +16,7 @@ from slotzero.perf.load_types import LoadResult
 from slotzero.perf.thresholds import ThresholdResult
 from slotzero.workloads.snipe_scenarios.driver import DriverStats
 
-__all__ = ["Limit", "bot_block", "chain_block", "concluded", "driver_block", "drift_block", "machine_block"]
+__all__ = ["Limit", "bot_block", "chain_block", "concluded", "drift_block", "driver_block", "machine_block"]
 
 Block = dict[str, float | None]
 

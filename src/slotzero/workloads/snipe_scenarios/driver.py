@@ -4,8 +4,8 @@ One operation is one honest pool: from the moment its creation is sent until the
 sold what it bought, or until something is known to have gone wrong. Whatever else makes the market (traps, rivals) is
 sent along without being waited for, and counted.
 
-The bot has no say in whether an operation succeeded: its wallet's trades are read from the chain. It is asked only which
-pools it has refused, since nothing of that can be seen on a chain; a refusal is an error in any case.
+The bot has no say in whether an operation succeeded: its wallet's trades are read from the chain. It is asked only
+which pools it has refused, since nothing of that can be seen on a chain; a refusal is an error in any case.
 """
 
 import asyncio
@@ -46,8 +46,8 @@ _BLOCKHASH_MS: Final = 1_000
 _RIVAL_MS: Final = (250, 850)
 """When a rival buys, counted from the creation: a sniper's buy has landed by then."""
 _CLIMB_MS: Final = (0, 120)
-"""When a climbing coin's rival buys, counted from the confirmation of the bot's buy. All that was confirmed with one slot
-is told at its end: without this those rivals would come in one burst, and the bot's sells with them. The sell is
+"""When a climbing coin's rival buys, counted from the confirmation of the bot's buy. All that was confirmed with one
+slot is told at its end: without this those rivals would come in one burst, and the bot's sells with them. The sell is
 confirmed with the end of the next slot either way."""
 _TRAP_KINDS: Final = ("trap_freeze", "trap_fee")
 

@@ -101,8 +101,8 @@ class _Line(asyncio.Protocol):
             future.set_exception(MalformedError(f"{method} was answered with something else: {error}"))
         else:
             if reply.error is not None or not is_ok:
-                error = reply.error or _Error(message="the answer's status was not 200")
-                future.set_exception(RpcError(self._endpoint, error.code, f"{method}: {error.message}"))
+                refusal = reply.error or _Error(message="the answer's status was not 200")
+                future.set_exception(RpcError(self._endpoint, refusal.code, f"{method}: {refusal.message}"))
             elif isinstance(reply.result, msgspec.Raw):
                 future.set_result(reply.result)
             else:
@@ -129,10 +129,12 @@ class ChainLines:
             OSError: Nobody listens there.
         """
         address = urlsplit(url)
+        host, port = address.hostname, address.port
+        assert host is not None and port is not None, "a chain's address names its port"
         loop, lines = asyncio.get_running_loop(), list[_Line]()
         try:
             for _ in range(count):
-                _, line = await loop.create_connection(lambda: _Line(url), address.hostname, address.port)
+                _, line = await loop.create_connection(lambda: _Line(url), host, port)
                 lines.append(line)
         except BaseException:
             for line in lines:

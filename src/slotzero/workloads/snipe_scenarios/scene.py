@@ -181,6 +181,10 @@ def bot_config(stage: Stage, endpoints: LocalnetEndpoints, folder: Path) -> str:
     others = ""
     if endpoints.second is not None:
         others = f'other_rpc_urls = ["{endpoints.second.rpc}"]\nother_ws_urls = ["{endpoints.second.ws}"]\n'
+    if endpoints.geyser:
+        others += f'geyser_url = "{endpoints.geyser}"\n'
+    if endpoints.jito:
+        others += f'jito_url = "{endpoints.jito}"\n'
     return (
         f'[cluster]\nrpc_url = "{rpc}"\nws_url = "{ws}"\n{others}'
         f'[journal]\npath = "{folder / "journal.sqlite3"}"\n'
