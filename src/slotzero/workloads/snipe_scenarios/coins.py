@@ -28,9 +28,10 @@ from slotzero.venues.pumpfun import (
 )
 from slotzero.venues.records import FeeRates
 
-__all__ = ["RIVALS_PER_COIN", "Coin", "CoinMaker"]
+__all__ = ["Coin", "CoinMaker"]
 
-RIVALS_PER_COIN: Final = 3
+_STRIDE: Final = 3
+"""Coins one after the other have other rivals."""
 _SMALL: Final = Lamports(LAMPORTS_PER_SOL * 13 // 100)
 """Three of them move the price by less than 3 %."""
 _LARGE: Final = Lamports(7 * LAMPORTS_PER_SOL)
@@ -110,7 +111,7 @@ class CoinMaker:
             is_large: Whether it moves the price by half.
         """
         rivals = self._actors.rivals
-        rival = rivals[(coin.index * RIVALS_PER_COIN + place) % len(rivals)]
+        rival = rivals[(coin.index * _STRIDE + place) % len(rivals)]
         protocol, buyback = fee_recipients(self._venue, is_mayhem=False, choice=coin.index)
         accounts = trade_accounts(
             rival.wallet, mint=coin.mint, creator=coin.creator, fee_recipient=protocol, buyback_recipient=buyback

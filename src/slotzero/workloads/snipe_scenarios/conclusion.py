@@ -22,6 +22,8 @@ Block = dict[str, float | None]
 
 _INVARIANTS: Final = ("double_buys", "lost_intents", "unknown_open", "unexplained_lamports")
 _STAGES: Final = ("DETECTION", "HONEYPOT", "EXECUTION", "FULL_FLOW", "EXIT")
+_LOST: Final = ("truncated_log", "inconsistent_log", "malformed_frame", "frame_too_large", "malformed_event")
+"""Why the detector drops what may have been a pool; a duplicate has been handed on already."""
 _POINTS: Final = ("p50", "p95", "p99")
 
 
@@ -80,7 +82,8 @@ def bot_block(document: Mapping[str, Any]) -> Block:
     block["loop_delay_max_ms"] = document["loop_delay_ms"]["max"]
     block["reads_without_rpc_percent"] = document["account_reads"]["without_rpc_percent"]
     block["rpc_calls_per_snipe"] = round(sum(document["rpc_calls"].values()) / max(snipes["bought"], 1), 2)
-    block["frames_dropped"] = sum(document["feed"]["dropped"].values())
+    dropped = document["feed"]["dropped"]
+    block["events_lost"] = sum(dropped.get(reason, 0) for reason in _LOST) + document["admission"]["dropped"]
     block |= {name: document["invariants"][name] for name in _INVARIANTS}
     return block
 

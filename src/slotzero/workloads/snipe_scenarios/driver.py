@@ -32,7 +32,7 @@ from slotzero.perf.classify import ErrorClass, Fault
 from slotzero.solana.pubsub import PubSub
 from slotzero.units import MonoNs
 from slotzero.venues.registry import PUMPFUN
-from slotzero.workloads.snipe_scenarios.coins import RIVALS_PER_COIN, Coin, CoinMaker
+from slotzero.workloads.snipe_scenarios.coins import Coin, CoinMaker
 from slotzero.workloads.snipe_scenarios.line import ChainLines
 from slotzero.workloads.snipe_scenarios.outcomes import Bought, Ended, PoolBook
 
@@ -102,6 +102,7 @@ class Driver:
         maker: Makes the coins.
         clock: Time.
         trap_every: After so many honest pools a trap is launched; 0 = never.
+        rivals: How many rivals buy each honest pool; 0 = none, and no pool climbs.
         seed: What the rivals' timing follows from.
     """
 
@@ -114,6 +115,7 @@ class Driver:
         maker: CoinMaker,
         clock: Clock,
         trap_every: int,
+        rivals: int,
         seed: int,
     ) -> None:
         self.book = PoolBook()
@@ -121,6 +123,7 @@ class Driver:
         self._maker = maker
         self._clock = clock
         self._trap_every = trap_every
+        self._rivals = rivals
         self._random = Random(seed)  # noqa: S311 when a rival buys, no secret
         self._wallets = frozenset(bot_wallets)
         self._blockhash = Hash.default()
@@ -158,7 +161,7 @@ class Driver:
     def _send_rivals(self, coin: Coin) -> None:
         """Plan the rivals' buys; a climbing coin's first one waits for the bot instead."""
         call_later = asyncio.get_running_loop().call_later
-        for place in range(1 if coin.climbs else 0, RIVALS_PER_COIN):
+        for place in range(1 if coin.climbs else 0, self._rivals):
             call_later(self._random.randint(*_RIVAL_MS) / 1_000, self._send_rival, coin, place)
 
     def _send_rival(self, coin: Coin, place: int, *, is_large: bool = False) -> None:
@@ -220,7 +223,7 @@ class Driver:
             return
         ended, coin = entry
         if isinstance(event, Bought):
-            if coin.climbs:
+            if coin.climbs and self._rivals:
                 delay_s = self._random.randint(*_CLIMB_MS) / 1_000
                 asyncio.get_running_loop().call_later(delay_s, partial(self._send_rival, coin, 0, is_large=True))
         elif not ended.done():

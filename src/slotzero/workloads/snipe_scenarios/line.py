@@ -130,7 +130,8 @@ class ChainLines:
         """
         address = urlsplit(url)
         host, port = address.hostname, address.port
-        assert host is not None and port is not None, "a chain's address names its port"
+        assert host is not None, "a chain's address names its host"
+        assert port is not None, "and its port"
         loop, lines = asyncio.get_running_loop(), list[_Line]()
         try:
             for _ in range(count):

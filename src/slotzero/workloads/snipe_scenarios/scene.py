@@ -51,6 +51,7 @@ class Stage(Struct, frozen=True, kw_only=True):
         climb_every: One of so many pools is bought up by a rival as soon as the bot holds it, so that it is sold by its
             price; 0 = all are sold by time.
         trap_every: After so many honest pools comes a trap: 4 makes 20 % of all.
+        rivals: How many rivals buy each honest pool.
         network: What lies between the bot and the chain.
         arguments: Further ports of the chain.
         bot: Further configuration of the bot.
@@ -60,6 +61,7 @@ class Stage(Struct, frozen=True, kw_only=True):
     hold_ms: int = 1_000
     climb_every: int = 2
     trap_every: int = 4
+    rivals: int = 3
     network: str = "none"
     arguments: tuple[str, ...] = ()
     bot: str = ""
@@ -145,6 +147,7 @@ async def open_scene(stage: Stage) -> AsyncIterator[Scene]:
             maker=maker,
             clock=clock,
             trap_every=stage.trap_every,
+            rivals=stage.rivals,
             seed=_DRIVER_SEED,
         )
         scene = Scene(stage, endpoints, bot, driver, lines, clock)
