@@ -28,11 +28,28 @@ PAGE: Final = Path(__file__).resolve().parent.parent / "docs/reference/performan
 HEAD: Final = """# Performance of the sniper under load
 
 Written by `python benchmarks/performance_table.py`; run it to have your own. Every figure comes from real snipes on the
-embedded chain, with chain, bot and driver as processes of their own. One operation is one honest pool, from its creation
-sent by the driver until the chain has confirmed that the bot has sold what it bought. Positions are held for 1 s, or
-until a rival has bought the price up: half of the pools. Traps (20 % of all pools) and three rival buyers for each honest
-pool come on top. Rates are those of a closed loop: users, hold time and slots of 200 ms set them.
+embedded chain, with chain, bot and driver as processes of their own. One operation is one honest pool, from its
+creation sent by the driver until the chain has confirmed that the bot has sold what it bought. Positions are held for
+1 s, or until a rival has bought the price up: half of the pools. Traps (20 % of all pools) and three rival buyers for
+each honest pool come on top. Rates are those of a closed loop: users, hold time and slots of 200 ms set them.
 """
+
+
+COLUMNS: Final = (
+    "scenario",
+    "users, s",
+    "snipes/s",
+    "success %",
+    "flow p50/p95 ms",
+    "detection p95 ms",
+    "buy confirmed p95 ms",
+    "CPU % chain/bot/driver",
+    "RSS MB chain/bot",
+    "slot late p99 ms",
+    "queue p99 ms",
+    "verdict",
+    "machine's load",
+)
 
 
 class Run(Struct, frozen=True, kw_only=True):
@@ -49,13 +66,8 @@ def run(name: str, seconds: float | None, folder: Path) -> Run | str:
     file = folder / f"{name}.json"
     length = () if seconds is None else ("--duration", f"{min(seconds, full_length(name)):g}")
     before = os.getloadavg()[0]
-    done = subprocess.run(
-        [sys.executable, "-m", "slotzero", "load", name, *length, "--json", str(file)],
-        check=False,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    command = [sys.executable, "-m", "slotzero", "load", name, *length, "--json", str(file)]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)  # noqa: S603 our own program
     print(done.stdout or done.stderr, flush=True)
     if not file.exists():
         return done.stderr.strip() or f"exit code {done.returncode}"
@@ -79,8 +91,8 @@ def page(runs: Sequence[tuple[str, Run | str]]) -> str:
         machine = found[0].document.environment
         parts.append(
             f"Measured with slotzero {machine.slotzero} on {machine.cpu}, {machine.cores_usable} cores, Python "
-            f"{machine.python}, {machine.event_loop or 'asyncio'}. The load average of the whole machine is beside each "
-            "run: what exceeds the run's own one to two is somebody else's, and makes every figure worse.\n"
+            f"{machine.python}. Beside each run stands the load average of the whole machine: what exceeds the run's own "
+            "one to two is somebody else's, and makes every figure worse.\n"
         )
     parts += ["## All eight", *table(runs), "", "## What was missed"]
     parts += missed(runs)
@@ -90,11 +102,7 @@ def page(runs: Sequence[tuple[str, Run | str]]) -> str:
 
 def table(runs: Sequence[tuple[str, Run | str]]) -> list[str]:
     """Return the table of all scenarios."""
-    lines = [
-        "| scenario | users, s | snipes/s | success % | flow p50/p95 ms | detection p95 ms | buy confirmed p95 ms "
-        "| CPU % chain/bot/driver | RSS MB chain/bot | slot late p99 ms | queue p99 ms | verdict | machine's load |",
-        "|---|---|---|---|---|---|---|---|---|---|---|---|---|",
-    ]
+    lines = [f"| {' | '.join(COLUMNS)} |", "|---" * len(COLUMNS) + "|"]
     for name, run in runs:
         if isinstance(run, str):
             lines.append(f"| {name} | - | - | - | - | - | - | - | - | - | - | no result: {run} | - |")
@@ -149,11 +157,12 @@ def climbs(runs: Sequence[tuple[str, Run | str]]) -> list[str]:
                 cells = (block["users"], block["ops_per_s"], block["success_percent"], block["p95_ms"], block["errors"])
                 lines.append(f"| {step} | {' | '.join('-' if cell is None else f'{cell:g}' for cell in cells)} |")
         capacity = blocks["capacity"]
+        peak, half = capacity["ops_per_s"], capacity["at_twice_users_percent"]
         lines += [
             "",
-            f"Most snipes a second with {capacity['users']:g} users ({capacity['ops_per_s']:g}/s); at twice as many the "
-            f"median of three steps is {capacity['at_twice_users_percent']:g} % of that. What the bot refused because "
-            f"it had too much to do: {figure(run.result, 'bot', 'overloaded')}.",
+            f"Most snipes a second with {capacity['users']:g} users: {peak:g}/s. At twice as many the median of three",
+            f"steps is {'-' if half is None else f'{half:g}'} % of that. Refused as too much: "
+            + figure(run.result, "bot", "overloaded"),
         ]
     return lines or ["No climb was measured."]
 
