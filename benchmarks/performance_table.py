@@ -91,8 +91,8 @@ def page(runs: Sequence[tuple[str, Run | str]]) -> str:
         machine = found[0].document.environment
         parts.append(
             f"Measured with slotzero {machine.slotzero} on {machine.cpu}, {machine.cores_usable} cores, Python "
-            f"{machine.python}. Beside each run stands the load average of the whole machine: what exceeds the run's own "
-            "one to two is somebody else's, and makes every figure worse.\n"
+            f"{machine.python}. Beside each run stands the load average of the whole machine: what exceeds the run's "
+            "own one to two is somebody else's, and makes every figure worse.\n"
         )
     parts += ["## All eight", *table(runs), "", "## What was missed"]
     parts += missed(runs)
