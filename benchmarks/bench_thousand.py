@@ -37,8 +37,7 @@ LIMITS: Final = (
 
 async def measure(seconds: float) -> LoadResult:
     """Run once and return the result, judged."""
-    bot = "[limits]\nsnipes_in_flight = 2000\nwaiting_pools = 2000\n"
-    stage = Stage(hold_ms=HOLD_MS, climb_every=0, trap_every=0, rivals=0, bot=bot)
+    stage = Stage(hold_ms=HOLD_MS, climb_every=0, trap_every=0, rivals=0, in_flight=2_000)
     async with open_scene(stage) as scene:
         config = LoadTestConfig(
             scenario="A thousand at once",

@@ -35,11 +35,13 @@ async def test_a_wait_is_how_late_the_loop_comes_to_what_is_due() -> None:
     with pytest.raises(asyncio.CancelledError):
         await watch.run()
     stats = watch.stats()
-    assert (stats.samples, stats.p50_ms, stats.p99_ms, stats.max_ms) == (4, 0, 25, 25)
+    assert stats.samples == 4
+    assert [float(figure) for figure in (stats.p50_ms, stats.p99_ms, stats.max_ms)] == [0, 25, 25]
 
 
 async def test_only_the_newest_samples_are_kept() -> None:
     watch = QueueWatch(LateClock(*([50] * 4_096), *([1] * 4_096)))
     with pytest.raises(asyncio.CancelledError):
         await watch.run()
-    assert (watch.stats().samples, watch.stats().max_ms) == (4_096, 1)
+    assert watch.stats().samples == 4_096
+    assert float(watch.stats().max_ms) == 1

@@ -122,8 +122,14 @@ class ChainLines:
         self._lines = lines
 
     @classmethod
-    async def open(cls, url: str, count: int = 48) -> "ChainLines":
+    async def open(cls, url: str, count: int = 8) -> "ChainLines":
         """Connect. *Does I/O.*
+
+        Args:
+            url: Of the port.
+            count: How many. The chain serves one request of each connection in turn, so this is also the market's share
+                of a chain that has too much to do: with 48 the bot's 64 connections got little of it, and what it
+                asked came too late.
 
         Raises:
             OSError: Nobody listens there.

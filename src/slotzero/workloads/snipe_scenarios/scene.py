@@ -52,6 +52,8 @@ class Stage(Struct, frozen=True, kw_only=True):
             price; 0 = all are sold by time.
         trap_every: After so many honest pools comes a trap: 4 makes 20 % of all.
         rivals: How many rivals buy each honest pool.
+        in_flight: How many pools the bot checks or buys at once; as many more may wait. More than a chain can answer
+            only makes all answers late: with 200 users on a busy machine 64 sniped 78 % of the pools, 256 sniped 24 %.
         network: What lies between the bot and the chain.
         arguments: Further ports of the chain.
         bot: Further configuration of the bot.
@@ -62,6 +64,7 @@ class Stage(Struct, frozen=True, kw_only=True):
     climb_every: int = 2
     trap_every: int = 4
     rivals: int = 3
+    in_flight: int = 64
     network: str = "none"
     arguments: tuple[str, ...] = ()
     bot: str = ""
@@ -191,6 +194,7 @@ def bot_config(stage: Stage, endpoints: LocalnetEndpoints, folder: Path) -> str:
     return (
         f'[cluster]\nrpc_url = "{rpc}"\nws_url = "{ws}"\n{others}'
         f'[journal]\npath = "{folder / "journal.sqlite3"}"\n'
+        f"[limits]\nsnipes_in_flight = {stage.in_flight}\nwaiting_pools = {stage.in_flight}\n"
         "[trade]\nmax_open_positions = 10000\n"
         f"[exits]\nmax_hold_ms = {stage.hold_ms}\n"
         f"[safety]\nbudget_ms = {_BUDGET_MS}\n"
