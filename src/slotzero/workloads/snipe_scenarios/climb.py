@@ -3,7 +3,8 @@
 Each step is a closed load of its own with half as many users again. The capacity is the step with the highest
 throughput; the climb ends when a step brings hardly more than the best before, or when too few succeed. Then three
 steps at twice the capacity's users: the median of their throughput against the peak says whether the bot degrades or
-collapses.
+collapses. Throughput is that of a step's last two thirds: at its beginning users are still coming, and the first snipes
+are still under way.
 """
 
 from statistics import median
@@ -25,6 +26,7 @@ _HARDLY_MORE: Final = 1.05
 _LEAST_SUCCESS: Final = 80.0
 _REPEATS: Final = 3
 _PERCENT: Final = 100.0
+_MS: Final = 0.001
 
 
 async def climb(first: LoadResult, config: LoadTestConfig, rerun: Rerun) -> tuple[dict[str, Block], list[Incident]]:
@@ -48,8 +50,8 @@ async def climb(first: LoadResult, config: LoadTestConfig, rerun: Rerun) -> tupl
             return blocks, incidents
         blocks[f"step {number}"] = _step(step)
         incidents += step.incidents
-        is_better = step.achieved_ops_per_s > best.achieved_ops_per_s
-        is_over = step.achieved_ops_per_s < best.achieved_ops_per_s * _HARDLY_MORE
+        is_better = _rate(step) > _rate(best)
+        is_over = _rate(step) < _rate(best) * _HARDLY_MORE
         best = step if is_better else best
         if is_over or step.success_rate_percent < _LEAST_SUCCESS or step.stopped != "completed":
             break
@@ -60,8 +62,8 @@ async def climb(first: LoadResult, config: LoadTestConfig, rerun: Rerun) -> tupl
             return blocks, incidents
         blocks[f"overload {number}"] = _step(step)
         incidents += step.incidents
-        rates.append(step.achieved_ops_per_s)
-    peak = best.achieved_ops_per_s
+        rates.append(_rate(step))
+    peak = _rate(best)
     blocks["capacity"] = {
         "users": best.concurrency,
         "ops_per_s": peak,
@@ -85,10 +87,21 @@ async def _run(config: LoadTestConfig, plan: Closed, users: int, step_s: float, 
     return outcome if isinstance(outcome, LoadResult) and outcome.stopped == "completed" else None
 
 
+def _rate(result: LoadResult) -> float:
+    """Return the successes a second of the last two thirds, in windows that lie in them entirely."""
+    steady = [
+        window
+        for window in result.timeline
+        if window.at_s >= result.duration_s / 3 and window.at_s + window.span_s <= result.duration_s + _MS
+    ]
+    span_s = sum(window.span_s for window in steady)
+    return round(sum(window.ops for window in steady) / span_s, 3) if span_s else result.achieved_ops_per_s
+
+
 def _step(result: LoadResult) -> Block:
     return {
         "users": result.concurrency,
-        "ops_per_s": result.achieved_ops_per_s,
+        "ops_per_s": _rate(result),
         "success_percent": result.success_rate_percent,
         "p95_ms": None if result.latency_ms is None else result.latency_ms.p95,
         "errors": sum(result.errors.values()),

@@ -4,9 +4,9 @@ import asyncio
 
 from slotzero.perf.arrivals import Closed
 from slotzero.perf.load import load_test_service
-from slotzero.perf.load_types import LoadOutcome, LoadResult, LoadTestConfig
+from slotzero.perf.load_types import LoadOutcome, LoadResult, LoadTestConfig, Window
 from slotzero.workloads.snipe_scenarios.catalogue import SCENARIOS, bundles_block
-from slotzero.workloads.snipe_scenarios.climb import climb
+from slotzero.workloads.snipe_scenarios.climb import _rate, climb
 from slotzero.workloads.snipe_scenarios.conclusion import Limit, concluded, machine_block
 
 
@@ -83,7 +83,20 @@ class Service:
         if self.collapses and plan.users > 2 * self.places:
             rate /= 10
         values = {name: getattr(result, name) for name in result.__struct_fields__}
-        return LoadResult(**values | {"concurrency": plan.users, "achieved_ops_per_s": rate})
+        return LoadResult(**values | {"concurrency": plan.users, "achieved_ops_per_s": rate, "timeline": ()})
+
+
+async def test_a_steps_rate_is_that_of_its_last_two_thirds() -> None:
+    def window(at_s: int, ops: int) -> Window:
+        return Window(
+            at_s=at_s, span_s=1, ops=ops, errors=0, started=0, missed=0, in_flight=0, ops_per_s=ops, cpu_percent=0
+        )
+
+    result = await measured()
+    values = {name: getattr(result, name) for name in result.__struct_fields__}
+    # Users still come for three seconds; what ends after the plan's nine is no part of its rate either.
+    timeline = tuple(window(second, ops) for second, ops in enumerate((0, 0, 1, 6, 6, 6, 6, 6, 6, 90)))
+    assert _rate(LoadResult(**values | {"duration_s": 9.0, "timeline": timeline})) == 6
 
 
 async def test_a_climb_finds_the_capacity_and_what_twice_of_it_does() -> None:
