@@ -94,6 +94,9 @@ def page(runs: Sequence[tuple[str, Run | str]]) -> str:
             f"{machine.python}. Beside each run stands the load average of the whole machine: what exceeds the run's "
             "own one to two is somebody else's, and makes every figure worse.\n"
         )
+    short = [run.result.scenario for run in found if run.result.duration_s < full_length(run.result.scenario)]
+    if short:
+        parts.append("A look, no measurement: runs were cut short.\n")
     parts += ["## All eight", *table(runs), "", "## What was missed"]
     parts += missed(runs)
     parts += ["", "## Past the capacity", *climbs(runs)]
