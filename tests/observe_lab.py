@@ -234,6 +234,7 @@ def engine_report(**changes: object) -> EngineReport:
         "values": {"b1": Lamports(40_000_000)},
         "spans": (),
         "exits": {},
+        "troubles": {},
         "timings": {},
         "alerts": (),
         "admission": AdmissionStats(in_flight=2, waiting=1, waited=1, dropped=0, most_in_flight=3),

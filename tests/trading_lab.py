@@ -37,6 +37,7 @@ from slotzero.trading.accountant import Accountant
 from slotzero.trading.context import TradingContext
 from slotzero.trading.execution import OrderDesk
 from slotzero.trading.fee_policy import FeePolicy
+from slotzero.trading.identities import SystemIdentities
 from slotzero.trading.journal import IntentSigned, SqliteJournal
 from slotzero.trading.limits import Limits
 from slotzero.trading.privacy import Privacy
@@ -453,11 +454,27 @@ class Lab(Struct, kw_only=True):
 
 @asynccontextmanager
 async def trading_lab(
-    path: Path, *, settings: Settings = QUICK, clock: TestClock | None = None, balance: int = 10_000_000_000
+    path: Path,
+    *,
+    settings: Settings = QUICK,
+    clock: TestClock | None = None,
+    balance: int = 10_000_000_000,
+    node: PaperNode | None = None,
 ) -> AsyncIterator[Lab]:
-    """Open a journal at `path` and wire a context with a running order desk. What is still running is cancelled."""
-    clock, node = clock or TestClock(), PaperNode()
-    node.balance = balance
+    """Open a journal at `path` and wire a context with a running order desk. What is still running is cancelled.
+
+    Args:
+        path: The journal's.
+        settings: The configuration.
+        clock: Time; None = one that stands still.
+        balance: What the wallet of a new node holds.
+        node: The chain of an earlier lab, which goes on; None = a new one.
+    """
+    clock = clock or TestClock()
+    if node is None:
+        node = PaperNode()
+        node.balance = balance
+    balance = node.balance
     rpc, pubsub = PaperRpc(node), paper_pubsub(node, clock)
     book = SqliteJournal(path, CHAIN, clock=clock)
     limits = Limits(
@@ -497,6 +514,7 @@ async def trading_lab(
             privacy=Privacy(privacy_rules(settings.privacy), Random(1)),  # noqa: S311 repeatable
             exit_rules=exit_rules(settings.exits, slippage_bps=settings.trade.exit_slippage_bps),
             rug_rules=rug_rules(settings.rug),
+            identities=SystemIdentities(),
             trades=TradeRouter([PUMPFUN]),
             send_buy=None,
             hook=ignore,

@@ -16,6 +16,7 @@ from slotzero.cli.history import history_app
 from slotzero.cli.load import load
 from slotzero.cli.localnet import localnet
 from slotzero.cli.positions import close, panic, positions
+from slotzero.cli.record import record
 from slotzero.cli.replay import replay
 from slotzero.cli.report import report
 from slotzero.cli.run import run
@@ -39,6 +40,7 @@ app = typer.Typer(
 
 app.command()(run)
 app.command()(localnet)
+app.command()(record)
 app.command()(replay)
 app.command()(check)
 app.command()(compare)

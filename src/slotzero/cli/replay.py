@@ -1,6 +1,7 @@
 """`slotzero replay`: what a stored notification or transaction holds, by the detection the bot uses."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -8,6 +9,7 @@ import typer
 
 from slotzero.detection.records import ReplayReport
 from slotzero.detection.replay import replay_file
+from slotzero.errors import UsageError
 from slotzero.units import format_sol
 from slotzero.venues.records import NewPool
 
@@ -18,10 +20,18 @@ def replay(
     file: Annotated[
         Path,
         typer.Argument(
-            help="A stored log notification, a getTransaction document, or one of either on each line (NDJSON)."
+            help="A stored log notification, a getTransaction document, one of either on each line (NDJSON), or what "
+            "`slotzero record` has made."
         ),
     ],
     *,
+    is_traded: Annotated[bool, typer.Option("--trade", help="Run the whole engine over a recording.")] = False,
+    config: Annotated[Path | None, typer.Option(help="With --trade: a TOML file.")] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(min=0, max=2**63 - 1, help="With --trade: all that is drawn follows from it."),
+    ] = None,
+    journal: Annotated[Path | None, typer.Option(help="With --trade: keep the journal in this new file.")] = None,
     is_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Run stored frames or transactions through detection and print what it makes of them.
@@ -29,8 +39,19 @@ def replay(
     A document that gives no pool is counted under its reason. The exit code is 0 even when nothing but drops came
     out, 1 when there is no JSON in the file, 2 when it cannot be read.
 
+    With --trade the real engine trades a recording in the recording's own time, on paper: two runs of the same
+    recording, configuration and seed make the same journal, byte for byte.
+
     Example: slotzero replay notification.json --json
     """
+    if is_traded:
+        # Here, so that decoding a file loads none of the bot's parts.
+        from slotzero.observe.replay_session import replay_session  # noqa: PLC0415
+
+        replay_session(path=file, config=config, seed=seed, journal=journal, as_json=is_json, stdout=sys.stdout)
+        return
+    if config is not None or seed is not None or journal is not None:
+        raise UsageError("--config, --seed and --journal are for trading a recording; add --trade")
     report = replay_file(file)
     if is_json:
         typer.echo(json.dumps(replay_document(report), indent=2))

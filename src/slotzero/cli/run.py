@@ -49,6 +49,9 @@ def run(
     On the embedded chain (the default) everything it needs is started and ended with it. Ctrl-C sells what is held
     and ends; a second Ctrl-C ends at once, and the journal keeps what is held.
 
+    --cluster paper reads the endpoints of your configuration and sends nothing: fills are computed in a fork of the
+    chain, and fees, tips and failed sends are charged as [paper] says.
+
     --cluster live trades real money on the endpoints of your configuration. It needs [limits] trade_lamports,
     hour_lamports and day_lamports set, a keystore (`slotzero wallet new`), and a typed confirmation.
 

@@ -29,6 +29,7 @@ __all__ = [
     "LimitsSettings",
     "LocalnetSettings",
     "OrdersSettings",
+    "PaperSettings",
     "PrivacySettings",
     "RugSettings",
     "SafetySettings",
@@ -451,6 +452,24 @@ class OrdersSettings(_Section, frozen=True, kw_only=True):
     ] = 400
 
 
+class PaperSettings(_Section, frozen=True, kw_only=True):
+    """What `run --cluster paper` and `replay --trade` charge for sends that are never made: a model, stated here.
+
+    Prices, fees and slippage are not modelled: each fill is computed from the chain's own state.
+    """
+
+    wallet_lamports: Annotated[
+        Lamports, _lamports("What each paper wallet begins with.", ge=LAMPORTS_PER_SOL // 10, le=10**15)
+    ] = Lamports(10 * LAMPORTS_PER_SOL)
+    landing_slots: Annotated[int, _count("Slots from a send's arrival to its landing; mainnet took 3 to 6.", le=32)] = 3
+    drop_bps: Annotated[int, _bps("Sends that are lost on the way and cost nothing; the bot sends again.")] = 500
+    failure_bps: Annotated[
+        int, _bps("Transactions that land with an error for no fault of their own, and pay their fee.")
+    ] = 200
+    tip_lamports: Annotated[Lamports, _lamports("What each landed transaction tips.", ge=0, le=10**9)] = Lamports(0)
+    seed: Annotated[int, _about("Which sends are lost and which fail follows from it.", ge=0, le=2**63 - 1)] = 1
+
+
 class JournalSettings(_Section, frozen=True, kw_only=True):
     """Where intents and positions are kept: in a file, or in a PostgreSQL database that several bots share."""
 
@@ -488,4 +507,5 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     rug: RugSettings = RugSettings()
     privacy: PrivacySettings = PrivacySettings()
     orders: OrdersSettings = OrdersSettings()
+    paper: PaperSettings = PaperSettings()
     journal: JournalSettings = JournalSettings()

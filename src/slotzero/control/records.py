@@ -39,7 +39,11 @@ class Refusals(Struct, frozen=True, kw_only=True):
 
 
 class PositionView(Struct, frozen=True, kw_only=True):
-    """One position as it stands; amounts in lamports, None where they are not known."""
+    """One position as it stands; amounts in lamports, None where they are not known.
+
+    Attributes:
+        reason: Why it is in its state; of an open one, why its newest sell failed.
+    """
 
     id: str
     mint: str

@@ -119,7 +119,7 @@ def _view(position: PositionRecord, report: EngineReport) -> PositionView:
         venue=position.pool.venue,
         wallet=str(position.wallet),
         state=position.state,
-        reason=position.reason,
+        reason=position.reason or report.troubles.get(position.id, ""),
         tokens=position.tokens,
         quoted_lamports=position.quoted_lamports,
         value_lamports=report.values.get(position.id),

@@ -4,17 +4,20 @@ A file is one JSON document, an array of them, or one on each line (NDJSON). A d
 
 * a log notification as a WebSocket feed sends it;
 * what getTransaction answers, the bare result or the whole JSON-RPC reply, in any encoding and version;
-* a transaction of a block as blockSubscribe sends it, or a whole blockNotification of at most 1 MB.
+* a transaction of a block as blockSubscribe sends it, or a whole blockNotification of at most 1 MB;
+* a line of a recording (`detection.recording`): the frame in it counts, other lines are passed over.
 
 Of a transaction the inner instructions decide, and its log where they are not recorded: logs are cut or missing more
 often. Replies to a subscription are counted as frames and otherwise passed over. What cannot be read is counted under
 its reason, and only a file without any JSON in it is refused as a whole.
 """
 
+import gzip
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Final
+from typing import TYPE_CHECKING, BinaryIO, Final, cast
 
 import msgspec
 from msgspec import Struct
@@ -45,6 +48,10 @@ class _Kind(Struct):
     transaction: msgspec.Raw = msgspec.Raw()
 
 
+class _RecordedLine(Struct):
+    frame: msgspec.Raw
+
+
 class _Block(Struct):
     transactions: list[TransactionDocument] | None = None
 
@@ -62,6 +69,9 @@ class _BlockParams(Struct):
     result: _BlockResult
 
 
+_RECORDED: Final = b'{"kind":"'
+_RECORDED_FRAME: Final = b'{"kind":"frame"'
+_RECORDED_LINE: Final = msgspec.json.Decoder(_RecordedLine)
 _KIND: Final = msgspec.json.Decoder(_Kind)
 _TRANSACTION: Final = msgspec.json.Decoder(TransactionDocument)
 _BLOCK: Final = msgspec.json.Decoder(_BlockParams)
@@ -81,6 +91,11 @@ class Replay:
 
     def feed(self, document: bytes) -> None:
         """Take one document; what it is not is counted as a malformed frame."""
+        if document.startswith(_RECORDED):
+            if not document.startswith(_RECORDED_FRAME):
+                return
+            with suppress(*UNREADABLE):  # a damaged line stays what it is, and is counted
+                document = bytes(_RECORDED_LINE.decode(document).frame)
         if len(document) > MAX_FRAME_BYTES:
             self._detector.drop_document(DropReason.FRAME_TOO_LARGE)
             return
@@ -125,7 +140,8 @@ def replay_file(path: Path, venues: Sequence[Venue] | None = None) -> ReplayRepo
     """Replay a stored file. *Does I/O.*
 
     Args:
-        path: The file. A file with a document on each line may have any length.
+        path: The file; its name ends in .gz where it is compressed. One with a document on each line may have any
+            length.
         venues: Which venues' creations count; all of them unless chosen.
 
     Raises:
@@ -134,12 +150,18 @@ def replay_file(path: Path, venues: Sequence[Venue] | None = None) -> ReplayRepo
     """
     replay = Replay(venues)
     try:
-        with path.open("rb") as file:
+        with _opened(path) as file:
             for document in _documents(file, str(path)):
                 replay.feed(document)
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise MalformedError(f"{path} is damaged: {error}") from error
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
     return replay.report()
+
+
+def _opened(path: Path) -> BinaryIO:
+    return cast("BinaryIO", gzip.open(path)) if path.suffix == ".gz" else path.open("rb")
 
 
 def _documents(file: BinaryIO, name: str) -> Iterator[bytes]:

@@ -44,6 +44,7 @@ from slotzero.trading.context import TradingContext
 from slotzero.trading.execution import OrderDesk
 from slotzero.trading.exit_rules import DRAIN, manual_signal
 from slotzero.trading.fee_policy import FeePolicy
+from slotzero.trading.identities import Identities, SystemIdentities
 from slotzero.trading.journal import IntentUnknown, Journal
 from slotzero.trading.limits import Limits, LimitsState, halt_changed
 from slotzero.trading.loop_watch import LoopWatch
@@ -108,6 +109,8 @@ class Engine:
         hook: Is told what happens.
         rng: Where the variations for privacy come from: seeded for a run that is to be repeated, the system's own for
             real money.
+        identities: Where ids and fresh addresses come from, likewise; None = the system.
+        open_pubsub: Makes the client of the WebSocket addresses.
     """
 
     def __init__(
@@ -127,6 +130,8 @@ class Engine:
         geyser: Sequence["GeyserEndpoint"] = (),
         jito: JitoClient | None = None,
         hook: Hook = ignore,
+        identities: Identities | None = None,
+        open_pubsub: Callable[..., PubSub] = PubSub,
     ) -> None:
         self._settings = settings
         self._rpc = rpc
@@ -139,12 +144,13 @@ class Engine:
         self._limits = limits
         self._rent = rent
         self._rng = rng
+        self._identities = identities or SystemIdentities()
         self._loop_watch = LoopWatch(clock)
         self._geyser_endpoints = tuple(geyser)
         self._silent_after_ms = silent_after_ms
         self._jito = jito
         self._hook = hook
-        self._pubsub = PubSub(
+        self._pubsub = open_pubsub(
             list(ws_urls),
             clock=clock,
             on_connection=self._on_connection,
@@ -270,6 +276,7 @@ class Engine:
             privacy=Privacy(privacy_rules(settings.privacy), self._rng),
             exit_rules=exit_rules(settings.exits, slippage_bps=settings.trade.exit_slippage_bps),
             rug_rules=rug_rules(settings.rug),
+            identities=self._identities,
             trades=self._trades,
             tasks=tasks,
             timings=Timings(self._hook),
@@ -487,6 +494,7 @@ class Engine:
             positions=tuple(state.positions.values()),
             values={intent: keeper.value_lamports for intent, keeper in sniper.keepers.items()},
             exits={intent: keeper.view() for intent, keeper in sniper.keepers.items()} if with_exits else {},
+            troubles={intent: keeper.trouble for intent, keeper in sniper.keepers.items() if keeper.trouble},
             spans=tuple(sniper.spans),
             traces=tuple(trace for _, trace in islice(reversed(sniper.traces), _MOST_TRACES)),
             timings=context.timings.as_dict(),

@@ -38,6 +38,7 @@ class EngineReport(Struct, frozen=True, kw_only=True):
         in_flight: Snipes between `NewPool` and their end.
         values: What each open position would bring now; None = not known. `exits`: how its exit machine
             stands, where that was asked for.
+        troubles: Why the newest sell of an open position failed, where one has.
         spans: What the stages of the newest snipes took; `traces` are the stamps of the last 64, newest first.
         timings: How long components took that no snipe's stamps measure.
         alerts: The newest signals of the rug watch.
@@ -64,6 +65,7 @@ class EngineReport(Struct, frozen=True, kw_only=True):
     positions: tuple[PositionRecord, ...]
     values: dict[str, Lamports | None]
     exits: dict[str, ExitView]
+    troubles: dict[str, str]
     spans: tuple[Span, ...]
     traces: tuple[Trace, ...] = ()
     timings: dict[Component, tuple[DurationNs, ...]]

@@ -15,6 +15,7 @@ from slotzero.engine import EngineReport
 from slotzero.observe.run_document import latencies
 from slotzero.perf.stats import Percentiles
 from slotzero.trading.journal import PositionRecord
+from slotzero.trading.paper import PaperReport
 from slotzero.trading.sniper import Refused
 from slotzero.units import format_sol
 from slotzero.workloads.bot_run import BotRun
@@ -47,7 +48,8 @@ def print_summary(console: Console, run: BotRun) -> None:
         console.print(_positions(report.positions, report))
     if report.refusals:
         console.print(_refusals(report))
-    console.print(_latency_table(report))
+    if run.cluster != "replay":  # whose time stands still while the program works
+        console.print(_latency_table(report))
     console.print(_facts(run))
 
 
@@ -93,6 +95,7 @@ def _facts(run: BotRun) -> Table:
             ),
         ),
         *(("differs", item.detail) for item in report.differences[:_SHOWN_DIFFERENCES]),
+        *_paper_facts(run.paper),
         *_load_facts(report),
         ("RPC calls", f"{calls}; between a frame and signed bytes {report.rpc_calls.get('plan', 0)}"),
         (
@@ -100,10 +103,29 @@ def _facts(run: BotRun) -> Table:
             f"{'embedded' if run.cluster == 'localnet' else run.cluster}, {pace}, {as_ms(run.duration_ns) / 1000:.1f} s"
             + ("; waited time is its slot timer and loopback" if run.cluster == "localnet" else ""),
         ),
-        ("journal", run.journal),
+        ("journal", run.journal or "not kept"),
     ):
         table.add_row(Text(name, style="bold"), Text(fact, overflow="fold"))
     return table
+
+
+def _paper_facts(paper: PaperReport | None) -> list[tuple[str, str]]:
+    """What trading on paper has charged, as a sum that comes out."""
+    if paper is None:
+        return []
+    model, failed = paper.model, sum(paper.failed.values())
+    by_model, lost = paper.failed.get("model", 0), f"{paper.dropped} of {paper.sends} sends lost"
+    sums = (
+        f"{_sol(paper.free_lamports)} SOL of fills - {_sol(paper.fees_lamports)} fees - "
+        f"{_sol(paper.tips_lamports)} tips - {_sol(paper.failed_lamports)} of {failed} that failed "
+        f"({by_model} by the model) = {_sol(paper.net_lamports)}; {lost}"
+    )
+    stated = (
+        f"fills by {paper.fills}, {model.landing_slots} slots to land, {model.drop_bps} bps lost, "
+        f"{model.failure_bps} bps failed, tip {model.tip_lamports} lamports, seed {model.seed}; "
+        f"transactions sent: {paper.transactions_sent}"
+    )
+    return [("on paper", sums), ("model", stated)]
 
 
 def _load_facts(report: EngineReport) -> list[tuple[str, str]]:

@@ -124,6 +124,7 @@ def run_document(run: BotRun) -> dict[str, object]:
             "expected_lamports": run.expected_lamports,
         },
         "rpc_calls": report.rpc_calls,
+        "rpc_calls_per_snipe": _per_snipe(report),
         "endpoints": [msgspec.to_builtins(endpoint) for endpoint in report.endpoints],
         "feed": {
             "frames": report.detector.frames,
@@ -132,6 +133,7 @@ def run_document(run: BotRun) -> dict[str, object]:
             "seen_first": report.seen_first,
         },
         "journal": run.journal,
+        "paper": None if run.paper is None else msgspec.to_builtins(run.paper),
         "invariants": {
             "double_buys": report.double_buys,
             "lost_intents": report.lost_intents,
@@ -139,6 +141,12 @@ def run_document(run: BotRun) -> dict[str, object]:
             "unexplained_lamports": run.unexplained_lamports,
         },
     }
+
+
+def _per_snipe(report: EngineReport) -> dict[str, float]:
+    """Return the calls by purpose for each pool that was detected, refused ones included."""
+    calls = {"plan": 0, **report.rpc_calls}
+    return {purpose: round(count / max(report.detected, 1), 3) for purpose, count in calls.items()}
 
 
 def _environment(run: BotRun) -> dict[str, object]:

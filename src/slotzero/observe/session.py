@@ -6,7 +6,6 @@ import gc
 import logging
 import signal
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, TextIO, assert_never
 
@@ -19,15 +18,17 @@ from rich.logging import RichHandler
 
 from slotzero.config import Settings, load
 from slotzero.engine import Engine
-from slotzero.errors import SlotzeroError, UsageError
+from slotzero.errors import UsageError
 from slotzero.observe.console import live_view, print_summary
+from slotzero.observe.faults import first_fault
 from slotzero.observe.run_document import run_document
 from slotzero.trading.wallets.passwords import PasswordSource
 from slotzero.workloads.bot_run import BotRun, ClusterName
 from slotzero.workloads.live_run import CONFIRMATION, LiveRequest, snipe_live
 from slotzero.workloads.localnet_run import snipe_on_localnet
+from slotzero.workloads.paper_run import snipe_on_paper
 
-__all__ = ["RunRequest", "run_session"]
+__all__ = ["RunRequest", "run_session", "with_seed"]
 
 _REDRAW_S: Final = 0.25
 
@@ -68,7 +69,7 @@ def run_session(request: RunRequest, *, stdout: TextIO) -> bool:
     Raises:
         SlotzeroError: What went wrong.
     """
-    settings = _with_seed(load(request.config), request.seed)
+    settings = with_seed(load(request.config), request.seed)
     session = _Session(request, shows_table=not request.as_json and sys.stderr.isatty())
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         run = runner.run(session.run(settings))
@@ -103,7 +104,7 @@ class _Session:
                 if drawing is not None:
                     drawing.cancel()
         except BaseExceptionGroup as group:
-            raise _first_fault(group) from group
+            raise first_fault(group) from group
         return None if self._main.cancelled() else self._main.result()
 
     async def _snipe(self, settings: Settings) -> BotRun:
@@ -127,7 +128,11 @@ class _Session:
                     settings, live, until_closed=request.until_closed, for_s=request.for_s, on_engine=self._on_engine
                 )
             case "paper":
-                raise UsageError("--cluster paper is not available yet; use --cluster localnet")
+                return await snipe_on_paper(
+                    settings, until_closed=request.until_closed, for_s=request.for_s, on_engine=self._on_engine
+                )
+            case "replay":
+                raise UsageError("a recording is traded with `slotzero replay FILE --trade`")
             case _:
                 assert_never(request.cluster)
 
@@ -162,7 +167,8 @@ class _Session:
                 await asyncio.sleep(_REDRAW_S)
 
 
-def _with_seed(settings: Settings, seed: int | None) -> Settings:
+def with_seed(settings: Settings, seed: int | None) -> Settings:
+    """Return settings with another seed; None leaves them as they are."""
     if seed is None:
         return settings
     return msgspec.structs.replace(settings, localnet=msgspec.structs.replace(settings.localnet, seed=seed))
@@ -171,19 +177,3 @@ def _with_seed(settings: Settings, seed: int | None) -> Settings:
 def _configure_logging(console: Console) -> None:
     handler = RichHandler(console=console, show_path=False, show_time=False)
     logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler], force=True)
-
-
-def _first_fault(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Return the operating fault inside a group, or the group itself when it holds a bug."""
-    leaves = list(_leaves(group))
-    faults = [leaf for leaf in leaves if isinstance(leaf, SlotzeroError)]
-    bugs = [leaf for leaf in leaves if not isinstance(leaf, SlotzeroError | asyncio.CancelledError)]
-    return faults[0] if faults and not bugs else group
-
-
-def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
-    for inner in group.exceptions:
-        if isinstance(inner, BaseExceptionGroup):
-            yield from _leaves(inner)
-        else:
-            yield inner

@@ -16,6 +16,7 @@ from solders.instruction import Instruction
 from solders.message import MessageV0, to_bytes_versioned
 from solders.pubkey import Pubkey
 from solders.signature import Signature
+from solders.transaction import VersionedTransaction
 
 from slotzero.secret import Secret
 from slotzero.units import BlockHeight, ComputeUnits, MicroLamportsPerCu
@@ -27,6 +28,7 @@ __all__ = [
     "Signer",
     "compute_budget",
     "sign",
+    "unit_limit_of",
     "unsigned",
 ]
 
@@ -35,6 +37,8 @@ MAX_TRANSACTION_BYTES: Final = 1232
 
 _ONE_SIGNATURE: Final = b"\x01"
 _SIGNATURE_BYTES: Final = 64
+_SET_UNIT_LIMIT: Final = b"\x02"
+_SET_UNIT_LIMIT_BYTES: Final = 5
 
 
 class RecentBlockhash(Struct, frozen=True, kw_only=True):
@@ -78,6 +82,15 @@ def compute_budget(limit: ComputeUnits, price: MicroLamportsPerCu) -> tuple[Inst
     if price:
         instructions.append(set_compute_unit_price(price))
     return tuple(instructions)
+
+
+def unit_limit_of(raw: bytes) -> ComputeUnits | None:
+    """Return the compute unit limit that a transaction of ours asks for, None where it asks for none. *Pure.*"""
+    for instruction in VersionedTransaction.from_bytes(raw).message.instructions:
+        data = bytes(instruction.data)
+        if len(data) == _SET_UNIT_LIMIT_BYTES and data[:1] == _SET_UNIT_LIMIT:
+            return ComputeUnits(int.from_bytes(data[1:], "little"))
+    return None
 
 
 def sign(signer: Signer, instructions: Sequence[Instruction], blockhash: RecentBlockhash) -> SignedTransaction:

@@ -20,6 +20,7 @@ from slotzero.trading.accountant import Accountant
 from slotzero.trading.execution import OrderDesk, SendBytes
 from slotzero.trading.exit_rules import ExitRules
 from slotzero.trading.fee_policy import FeePolicy
+from slotzero.trading.identities import Identities
 from slotzero.trading.journal import Journal
 from slotzero.trading.limits import Limits
 from slotzero.trading.privacy import Privacy
@@ -44,6 +45,7 @@ class TradingContext(Struct, frozen=True, kw_only=True):
         reads: Account reads and watches: of one tick merged, of watched accounts without a call.
         signers: The key of each wallet that trades.
         book: Which of them pays.
+        identities: Where new ids and addresses come from.
         trades: Who follows the trades of which coin.
         send_buy: The path buys take, with a tip; None = the RPC endpoints, without one.
         hook: Is told what happens.
@@ -68,6 +70,7 @@ class TradingContext(Struct, frozen=True, kw_only=True):
     privacy: Privacy
     exit_rules: ExitRules
     rug_rules: RugRules
+    identities: Identities
     trades: TradeRouter
     send_buy: SendBytes | None
     hook: Hook

@@ -17,7 +17,7 @@ from slotzero.errors import EndpointError, MalformedError
 from slotzero.solana.account_watch import AccountUpdate
 from slotzero.solana.rpc import TransactionRecord
 from slotzero.solana.token import parse_mint
-from slotzero.solana.transaction import RecentBlockhash, SignedTransaction, Signer, compute_budget, sign
+from slotzero.solana.transaction import RecentBlockhash, SignedTransaction, Signer, compute_budget, sign, unit_limit_of
 from slotzero.trace import Component, Stamp, Trace
 from slotzero.trading.context import RaisedAlert, TradingContext
 from slotzero.trading.emergency_shelf import EmergencyShelf
@@ -38,10 +38,10 @@ from slotzero.trading.filters import Refusal
 from slotzero.trading.journal import (
     IntentSent,
     IntentSigned,
+    JournalState,
     PositionGraduated,
     PositionRecord,
     PositionStuck,
-    new_intent_id,
 )
 from slotzero.trading.limits import halt_changed
 from slotzero.trading.order import Confirmed, Expired, Failed
@@ -127,7 +127,7 @@ class PositionKeeper:
         self._shelf = EmergencyShelf(self._signer, market)
         self._leave: list[Callable[[], None]] = []
         self._selling: set[asyncio.Task[None]] = set()
-        self._used_limits: set[int] = set()
+        self._used_limits = _used_limits(context.journal.state, position)
         self._expired: ExpiredSend | None = None
         self._why = ""
         self._timer: asyncio.Task[None] | None = None
@@ -140,6 +140,11 @@ class PositionKeeper:
     def value_lamports(self) -> Lamports | None:
         """What the position would bring now, or None when that is not known."""
         return self._machine.value_lamports
+
+    @property
+    def trouble(self) -> str:
+        """Why the newest sell that failed did so; "" = none has."""
+        return self._why
 
     def view(self) -> ExitView:
         """Return the exit machine as a page shows it."""
@@ -420,7 +425,7 @@ class PositionKeeper:
             self._trace.mark(Stamp.EXIT_SIGNED, self._context.clock.mono_ns())
         self._rug.on_sell_sent(sell.id, tokens=plan.tokens, quote_out=plan.quoted_lamports)
         event = IntentSigned(
-            intent=new_intent_id(),
+            intent=self._context.identities.intent_id(),
             side="sell",
             signature=signed.signature,
             raw=signed.raw,
@@ -461,7 +466,8 @@ class PositionKeeper:
     def _own_limit(self, limit: ComputeUnits) -> ComputeUnits:
         """Return a unit limit no sell of ours has had: two attempts within one blockhash must not be the same bytes.
 
-        The chain would take the second for the first, and the journal would count one failure twice.
+        The chain would take the second for the first, and the journal would count one failure twice. That holds for
+        sells of an earlier run, and of a keeper before this one, too.
         """
         while limit in self._used_limits and limit > 1:
             limit = ComputeUnits(limit - 1)
@@ -489,3 +495,11 @@ class PositionKeeper:
         self._used_limits.update(fees.limit - salt - place for place in range(3))
         self._shelf.lay(held, blockhash=blockhash, fees=fees, salt=salt)
         return True
+
+
+def _used_limits(state: JournalState, position: PositionRecord) -> set[int]:
+    """Return the unit limits that earlier keepers of a position have sold it with."""
+    if not position.sells:
+        return set()
+    earlier = (intent.signed for intent in state.intents.values() if intent.signed.position == position.id)
+    return {limit for signed in earlier if (limit := unit_limit_of(signed.raw)) is not None}

@@ -44,16 +44,19 @@ async def read_rent(rpc: Rpc) -> RentFacts:
     return RentFacts(empty_account_lamports=empty, first_trade_lamports=Lamports(empty + token + deposit))
 
 
-def round_trip_probe(market: Market, payer: Pubkey, plan: BuyPlan, *, rent: RentFacts) -> RoundTripProbe:
-    """Build the probe of one buy plan; its trader is a new random address that nobody can have prepared for. *Pure.*
+def round_trip_probe(
+    market: Market, payer: Pubkey, plan: BuyPlan, *, rent: RentFacts, trader: Pubkey | None = None
+) -> RoundTripProbe:
+    """Build the probe of one buy plan. *Pure.*
 
     Args:
         market: The pool, for any wallet.
         payer: Our wallet, which funds the trader; it must exist on chain and hold the funding.
         plan: What we are about to buy.
         rent: What the cluster asks for new accounts.
+        trader: Who buys and sells; None = a new random address that nobody can have prepared for.
     """
-    trader = Pubkey.from_bytes(secrets.token_bytes(32))
+    trader = trader or Pubkey.from_bytes(secrets.token_bytes(32))
     there = market.for_wallet(trader)
 
     def pay(to: Pubkey, lamports: int) -> Instruction:

@@ -31,7 +31,6 @@ from slotzero.trading.journal import (
     IntentSigned,
     IntentState,
     PositionRecord,
-    new_intent_id,
 )
 from slotzero.trading.keeper import PositionKeeper
 from slotzero.trading.limits import SpendRequest
@@ -240,7 +239,7 @@ class Sniper:
         signed = sign(context.signers[wallet], instructions, blockhash)
         trace.mark(Stamp.SIGNED, self._clock.mono_ns())
         event = IntentSigned(
-            intent=new_intent_id(),
+            intent=context.identities.intent_id(),
             side="buy",
             signature=signed.signature,
             raw=signed.raw,
@@ -468,7 +467,7 @@ class Sniper:
 
     def _check(self, market: Market, plan: BuyPlan, event: IntentSigned | None) -> Check:
         payer = event.wallet if event is not None else self._context.book.wallets[0]
-        probe = round_trip_probe(market, payer, plan, rent=self._rent)
+        probe = round_trip_probe(market, payer, plan, rent=self._rent, trader=self._context.identities.address())
         return self._checker.start(market.pool, probe, self._context.tasks)
 
     async def _judge(self, check: Check, trace: Trace) -> Verdict:

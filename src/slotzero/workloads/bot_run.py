@@ -19,10 +19,13 @@ from slotzero.hook import Hook, ignore
 from slotzero.secret import Secret
 from slotzero.solana.endpoints import EndpointPool, EndpointSpec
 from slotzero.solana.jito import JitoClient
+from slotzero.solana.pubsub import PubSub
 from slotzero.solana.rpc import Rpc
 from slotzero.solana.transaction import Signer
+from slotzero.trading.identities import Identities
 from slotzero.trading.journal import Journal
 from slotzero.trading.limits import Limits
+from slotzero.trading.paper import PaperReport
 from slotzero.trading.probe import read_rent
 from slotzero.trading.rules import limits_rules
 from slotzero.trading.wallets.passwords import PasswordSource
@@ -34,7 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BotRun", "Cluster", "ClusterName", "endpoint_specs", "run_bot", "state_folder"]
 
-ClusterName = Literal["localnet", "paper", "live"]
+ClusterName = Literal["localnet", "paper", "live", "replay"]
 
 
 class Cluster(Struct, frozen=True, kw_only=True):
@@ -66,6 +69,7 @@ class BotRun(Struct, frozen=True, kw_only=True):
         end_lamports: Their balance at the end, read from the chain.
         expected_lamports: What it should be by the journal.
         journal: Where that is.
+        paper: What was charged, where nothing was sent.
     """
 
     report: EngineReport
@@ -78,6 +82,7 @@ class BotRun(Struct, frozen=True, kw_only=True):
     start_lamports: Lamports
     end_lamports: Lamports
     expected_lamports: int
+    paper: PaperReport | None = None
 
     @property
     def unexplained_lamports(self) -> LamportsDelta:
@@ -110,6 +115,8 @@ async def run_bot(
     for_s: float | None = None,
     on_engine: Callable[[Engine], None] | None = None,
     hook: Hook = ignore,
+    identities: Identities | None = None,
+    open_pubsub: Callable[..., PubSub] = PubSub,
 ) -> BotRun:
     """Run the sniper until it has done what was asked. *Does I/O.*
 
@@ -127,6 +134,8 @@ async def run_bot(
         for_s: Stop after so many seconds.
         on_engine: Called with the engine before it runs, to stop it or to look inside.
         hook: Is told what happens.
+        identities: Where ids and fresh addresses come from; None = the system.
+        open_pubsub: Makes the client of the WebSocket addresses.
 
     Raises:
         SlotzeroError: What went wrong, possibly inside an ExceptionGroup.
@@ -157,8 +166,11 @@ async def run_bot(
             geyser=_geyser(settings, cluster),
             jito=jito,
             hook=hook,
+            identities=identities,
+            open_pubsub=open_pubsub,
         )
-        await until_ended.enter_async_context(serve_control(engine, state_folder()))
+        if cluster.name != "replay":  # whose time stands still for nobody
+            await until_ended.enter_async_context(serve_control(engine, state_folder()))
         if on_engine is not None:
             on_engine(engine)
         start, began = await _balance(rpc, signers), clock.mono_ns()

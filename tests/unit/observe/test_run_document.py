@@ -69,6 +69,7 @@ def finished(**changes: object) -> BotRun:
             span(Component.HONEYPOT, 9_000_000, None),
         ),
         exits={},
+        troubles={},
         timings={Component.POSITION_MONITOR: (DurationNs(40_000),)},
         alerts=(
             RaisedAlert(mint=pool.mint, alert=RugAlert(signal="outflow", act="tighten", slot=Slot(5), detail=NASTY)),

@@ -31,7 +31,12 @@ from slotzero.venues.records import Reserves, SellQuote
 S = 1_000_000_000
 OPENED = 100 * S
 BOUGHT, QUOTED = TokenAmount(1_000), Lamports(1_000_000)
-PLAIN = ExitRules(ladder=(Rung(gain_bps=2_500, share_bps=10_000),), stop_loss_bps=2_000, max_hold_ms=60_000)
+PLAIN = ExitRules(
+    ladder=(Rung(gain_bps=2_500, share_bps=10_000),),
+    stop_loss_bps=2_000,
+    max_hold_ms=60_000,
+    emergency_ladder_bps=(5_000, 10_000),
+)
 LADDER = msgspec.structs.replace(
     PLAIN,
     ladder=(

@@ -305,6 +305,22 @@ async def test_no_two_attempts_are_the_same_bytes_even_at_the_same_limit_and_blo
     assert held.position.pnl_lamports == -100_000_000 - 8 * 5_000
 
 
+async def test_later_keeper_of_a_position_signs_no_bytes_an_earlier_one_has(lab: Lab) -> None:
+    held = await hold(lab, exits=ExitsSettings(max_attempts=1))
+    lab.node.on_send = lambda raw: lab.node.fails(raw, FROZEN)
+    held.price(RICH)
+    await held.running
+    watch = PoolWatch(lab.context, held.market)
+    again = PositionKeeper(lab.context, held.position, watch, held.market, opened_at=lab.clock.mono_ns(), trace=Trace())
+    lab.node.on_send = lab.node.lands
+    await again.run()
+    assert len({signature_of(raw) for raw in lab.node.sent}) == 2
+    assert lab.kinds() == ["landed", "failed", "landed"]
+    assert held.position.pnl_lamports == lab.node.balance - 10_000_000_000 - 100_000_000, (
+        "the buy was written down alone"
+    )
+
+
 async def test_frozen_account_ends_stuck_after_the_last_attempt_and_is_still_held(lab: Lab) -> None:
     held = await hold(lab)
     lab.node.on_send = lambda raw: lab.node.fails(raw, FROZEN)

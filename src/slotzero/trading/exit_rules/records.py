@@ -83,7 +83,7 @@ class ExitRules(Struct, frozen=True, kw_only=True):
     decay_stop_bps: int = 0
     tighten_bps: int = 500
     slippage_ladder_bps: tuple[int, ...] = (1_500, 3_000, 6_000, BPS)
-    emergency_ladder_bps: tuple[int, ...] = (5_000, BPS)
+    emergency_ladder_bps: tuple[int, ...] = (BPS,)
     retry_ms: int = 200
     max_attempts: int = 5
     max_emergency_attempts: int = 20

@@ -47,12 +47,14 @@ from slotzero.venues.pumpfun.addresses import (
 
 __all__ = [
     "TradeAccounts",
+    "TradeCall",
     "WalletAccounts",
     "buy",
     "buy_exact_sol_in",
     "create_associated_token_account",
     "create_v2",
     "fee_recipients",
+    "read_trade",
     "sell",
     "trade_accounts",
     "wallet_accounts",
@@ -65,6 +67,8 @@ _CREATE_V2: Final = bytes.fromhex("d6904cec5f8b31b4")
 _CREATE_IDEMPOTENT: Final = b"\x01"
 _BUY_ARGUMENTS: Final = struct.Struct("<8sQQ?")
 _SELL_ARGUMENTS: Final = struct.Struct("<8sQQ")
+_BUY_ACCOUNTS: Final = 18
+_SELL_ACCOUNTS: Final = 16
 
 
 def _read(key: Pubkey) -> AccountMeta:
@@ -237,6 +241,46 @@ def sell(accounts: TradeAccounts, tokens: int, min_sol_output_lamports: int) -> 
         metas.append(_write(accounts.volume_accumulator))
     metas += (_read(accounts.curve_v2), _write(accounts.buyback_recipient))
     return Instruction(PUMP_PROGRAM, _SELL_ARGUMENTS.pack(_SELL, tokens, min_sol_output_lamports), metas)
+
+
+class TradeCall(Struct, frozen=True, kw_only=True):
+    """A legacy `buy` or `sell` as its instruction says it.
+
+    Attributes:
+        limit_lamports: The most a buy may cost, the least a sell must bring.
+        volume_accumulator: The user's, which a first buy opens; None for a sell.
+    """
+
+    is_buy: bool
+    tokens: int
+    limit_lamports: int
+    mint: Pubkey
+    curve: Pubkey
+    curve_tokens: Pubkey
+    user_tokens: Pubkey
+    user: Pubkey
+    creator_vault: Pubkey
+    volume_accumulator: Pubkey | None
+
+
+def read_trade(data: bytes, keys: Sequence[Pubkey]) -> TradeCall | None:
+    """Read an instruction of the program that `buy` or `sell` may have built; None for another one. *Pure.*"""
+    is_buy = data[:8] == _BUY and len(data) == _BUY_ARGUMENTS.size and len(keys) >= _BUY_ACCOUNTS
+    if not is_buy and not (data[:8] == _SELL and len(data) == _SELL_ARGUMENTS.size and len(keys) >= _SELL_ACCOUNTS):
+        return None
+    tokens, limit = _SELL_ARGUMENTS.unpack_from(data)[1:]
+    return TradeCall(
+        is_buy=is_buy,
+        tokens=tokens,
+        limit_lamports=limit,
+        mint=keys[2],
+        curve=keys[3],
+        curve_tokens=keys[4],
+        user_tokens=keys[5],
+        user=keys[6],
+        creator_vault=keys[9] if is_buy else keys[8],
+        volume_accumulator=keys[13] if is_buy else None,
+    )
 
 
 def create_associated_token_account(accounts: TradeAccounts) -> Instruction:

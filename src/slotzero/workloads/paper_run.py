@@ -1,0 +1,196 @@
+"""The sniper on paper: the configured endpoints are read, nothing is sent to them, fills are computed in a fork.
+
+The wallets' keys follow from the cluster's genesis hash and the model's seed: nobody is meant to send them money, and
+nothing that is signed with them leaves this process. Each run has a book of its own, so that no paper position is taken
+for one of an earlier run, nor for a real one.
+"""
+
+import asyncio
+import functools
+import hashlib
+from collections.abc import Callable
+from random import Random
+
+from msgspec import Struct, structs
+
+from slotzero.clock import Clock, SystemClock
+from slotzero.config import Settings
+from slotzero.engine import Engine
+from slotzero.errors import UsageError
+from slotzero.hook import Hook, ignore
+from slotzero.secret import Secret
+from slotzero.solana.endpoints import EndpointPool
+from slotzero.solana.pubsub import PubSub
+from slotzero.solana.rpc import Rpc
+from slotzero.solana.transaction import Signer
+from slotzero.trading.identities import Identities, SystemIdentities
+from slotzero.trading.journal import ExternalTransfer, Journal, open_journal
+from slotzero.trading.paper import Fork, PaperBook, PaperDesk, PaperPubSub, PaperRpc
+from slotzero.units import LamportsDelta
+from slotzero.venues.registry import VENUES
+from slotzero.workloads.bot_run import BotRun, Cluster, endpoint_specs, run_bot, state_folder
+
+__all__ = ["PaperParts", "paper_signers", "snipe_on_paper", "trade_on_paper"]
+
+
+class PaperParts(Struct, frozen=True, kw_only=True):
+    """What a paper run is wired from.
+
+    Attributes:
+        cluster: Where; it names no block engine, which would be a way out.
+        upstream: Reads the real chain.
+        open_pubsub: Makes the client of its notifications, given the desk and what `PubSub` takes.
+        identities: Where ids come from.
+        genesis: Which chain it is.
+    """
+
+    cluster: Cluster
+    upstream: Rpc
+    open_pubsub: Callable[..., PubSub]
+    clock: Clock
+    identities: Identities
+    genesis: str
+
+
+def paper_signers(settings: Settings, genesis: str) -> list[Signer]:
+    """Return the paper wallets of a chain. *Pure.*"""
+    owners = [f"{genesis} {settings.paper.seed} #{number}" for number in range(settings.wallets.count)]
+    return [Signer(Secret(hashlib.sha256(b"slotzero paper wallet " + owner.encode()).digest())) for owner in owners]
+
+
+async def snipe_on_paper(
+    settings: Settings,
+    *,
+    until_closed: int | None = None,
+    for_s: float | None = None,
+    on_engine: Callable[[Engine], None] | None = None,
+    hook: Hook = ignore,
+) -> BotRun:
+    """Run the sniper on the configured endpoints without sending anything. *Does I/O.*
+
+    Args:
+        settings: The configuration; `[cluster]` names the endpoints, `[paper]` what is charged.
+        until_closed: Stop when so many positions have been closed.
+        for_s: Stop after so many seconds.
+        on_engine: Called with the engine before it runs.
+        hook: Is told what happens.
+
+    Raises:
+        UsageError: No endpoints are configured.
+        SlotzeroError: What went wrong, possibly inside an ExceptionGroup.
+    """
+    if not settings.cluster.rpc_url:
+        raise UsageError(
+            "--cluster paper reads real endpoints; set [cluster] rpc_url and ws_url, for a first try to those that a "
+            "running `slotzero localnet` prints"
+        )
+    clock, cluster = SystemClock(), _cluster(settings)
+    timeout_ms = settings.cluster.call_timeout_ms
+    async with EndpointPool(endpoint_specs(cluster), clock=clock, timeout_ms=timeout_ms) as pool:
+        genesis = await pool.get_genesis_hash()
+        chain = f"paper {genesis} {clock.wall_ns()}"
+        path = state_folder() / "paper" / genesis[:16] / "journal.sqlite3"
+        book = open_journal(settings.journal, chain, default=path, clock=clock)
+        parts = PaperParts(
+            cluster=cluster,
+            upstream=pool,
+            open_pubsub=PaperPubSub,
+            clock=clock,
+            identities=SystemIdentities(),
+            genesis=genesis,
+        )
+        async with asyncio.TaskGroup() as tasks:
+            health = tasks.create_task(pool.run(), name="endpoints")
+            try:
+                run = await trade_on_paper(
+                    settings, parts, book, until_closed=until_closed, for_s=for_s, on_engine=on_engine, hook=hook
+                )
+                # The engine sees one paper endpoint; the real ones behind it are what a person wants to know of.
+                return structs.replace(run, report=structs.replace(run.report, endpoints=pool.stats()))
+            finally:
+                health.cancel()
+
+
+def _cluster(settings: Settings) -> Cluster:
+    cluster = settings.cluster
+    return Cluster(
+        name="paper",
+        rpc=(cluster.rpc_url, *cluster.other_rpc_urls),
+        ws=(cluster.ws_url, *cluster.other_ws_urls),
+        slot_ms=None,
+        silent_after_ms=cluster.silent_after_ms or None,
+        seed=settings.localnet.seed,
+        geyser=cluster.geyser_url,
+    )
+
+
+async def trade_on_paper(
+    settings: Settings,
+    parts: PaperParts,
+    book: Journal,
+    *,
+    until_closed: int | None = None,
+    for_s: float | None = None,
+    on_engine: Callable[[Engine], None] | None = None,
+    hook: Hook = ignore,
+) -> BotRun:
+    """Run the engine behind a paper node. *Does I/O.*
+
+    Args:
+        settings: The configuration.
+        parts: The chain that is read, and by whose time.
+        book: The journal, not entered.
+        until_closed: As of `snipe_on_paper`, and so are the others.
+        for_s: Likewise.
+        on_engine: Likewise.
+        hook: Likewise.
+    """
+    assert not parts.cluster.jito, "a block engine would be a way out"
+    clock, lamports = parts.clock, settings.paper.wallet_lamports
+    signers = paper_signers(settings, parts.genesis)
+    wallets = [signer.pubkey for signer in signers]
+    fork = Fork(await parts.upstream.get_minimum_balance(0))
+    desk = PaperDesk(parts.upstream, fork, PaperBook(wallets, lamports), settings.paper, clock=clock)
+    await desk.warm(venue.program for venue in VENUES.values())
+    rpc = PaperRpc(parts.upstream, desk, clock=clock)
+
+    async def endow(journal: Journal) -> None:
+        for wallet in wallets:
+            await journal.append(
+                ExternalTransfer(wallet=wallet, lamports_delta=LamportsDelta(lamports), reason="paper money")
+            )
+
+    async with asyncio.TaskGroup() as tasks:
+        landing = tasks.create_task(desk.run(), name="paper desk")
+        try:
+            run = await run_bot(
+                settings,
+                parts.cluster,
+                rpc=rpc,
+                genesis=parts.genesis,
+                book=book,
+                signers=signers,
+                rng=Random(parts.cluster.seed),  # noqa: S311 paper money
+                clock=clock,
+                prepare=endow,
+                until_closed=until_closed,
+                for_s=for_s,
+                on_engine=on_engine,
+                hook=hook,
+                identities=parts.identities,
+                open_pubsub=functools.partial(parts.open_pubsub, desk=desk),
+            )
+        finally:
+            landing.cancel()
+    return structs.replace(run, paper=desk.report(rpc.forwarded, slippage_lamports=_slippage(desk, book)))
+
+
+def _slippage(desk: PaperDesk, journal: Journal) -> int:
+    """Return how much worse this run's fills were than what was quoted when they were signed."""
+    worse = 0
+    for intent in journal.state.intents.values():
+        fill = desk.fill(intent.signed.signature)
+        if fill is not None and fill.failed_by is None:
+            quoted = intent.signed.quoted_lamports
+            worse += (-quoted if intent.signed.side == "buy" else quoted) - fill.traded_lamports
+    return worse

@@ -1,0 +1,34 @@
+"""What keeps a configuration from trading live, one sentence each."""
+
+import pytest
+
+from slotzero.config import ClusterSettings, LimitsSettings, SafetySettings, Settings
+from slotzero.units import Lamports
+from slotzero.workloads.live_run import live_problems
+
+ENDPOINTS = ClusterSettings(rpc_url="https://node.invalid", ws_url="wss://node.invalid")
+LIMITS = {name: Lamports(10**9) for name in ("trade_lamports", "hour_lamports", "day_lamports")}
+
+
+def test_endpoints_limits_and_the_whole_gate_are_enough() -> None:
+    assert live_problems(Settings(cluster=ENDPOINTS, limits=LimitsSettings(**LIMITS))) == []
+
+
+def test_defaults_lack_endpoints_and_limits_and_say_both() -> None:
+    first, second = live_problems(Settings())
+    assert "rpc_url" in first
+    assert "trade_lamports, hour_lamports, day_lamports" in second
+
+
+@pytest.mark.parametrize("missing", LIMITS)
+def test_each_limit_alone_is_asked_for(missing: str) -> None:
+    limits = LimitsSettings(**{**LIMITS, missing: Lamports(0)})
+    (problem,) = live_problems(Settings(cluster=ENDPOINTS, limits=limits))
+    assert problem.startswith(f"[limits] {missing}:")
+
+
+@pytest.mark.parametrize("gate", ["facts", "none"])
+def test_gate_that_lets_traps_through_is_refused(gate: str) -> None:
+    safety = SafetySettings(gate=gate)  # type: ignore[arg-type] # one of the two
+    (problem,) = live_problems(Settings(cluster=ENDPOINTS, limits=LimitsSettings(**LIMITS), safety=safety))
+    assert f'gate is "{gate}"' in problem
