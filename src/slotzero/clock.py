@@ -25,6 +25,7 @@ __all__ = [
     "later",
     "mono_ns",
     "ms",
+    "wall_at",
 ]
 
 mono_ns = time.monotonic_ns
@@ -61,6 +62,11 @@ def is_due(deadline: int, now: int) -> bool:
 def ms(value_ms: int) -> DurationNs:
     """Return whole milliseconds as a duration in nanoseconds. *Pure.*"""
     return DurationNs(value_ms * NS_PER_MS)
+
+
+def wall_at(mono: int, *, anchor_mono: int, anchor_wall: int) -> WallNs:
+    """Return the wall-clock instant of a monotonic one, from a pair read together: for people only. *Pure.*"""
+    return WallNs(anchor_wall + (mono - anchor_mono))
 
 
 def as_ms(duration: int) -> LatencyMs:

@@ -13,7 +13,7 @@ from msgspec import Struct
 from slotzero.clock import elapsed_ns
 from slotzero.units import DurationNs, MonoNs
 
-__all__ = ["COMPONENTS", "Component", "Span", "Stamp", "Trace"]
+__all__ = ["COMPONENTS", "Component", "Span", "Stage", "Stamp", "Trace"]
 
 
 class Component(enum.Enum):
@@ -99,6 +99,38 @@ class Span(Struct, frozen=True, kw_only=True):
     starts_at: Literal["chain", "frame"]
 
 
+_STAGES: Final = {
+    Stamp.FRAME: "delivery",
+    Stamp.POOL: "decode",
+    Stamp.FILTERED: "filters",
+    Stamp.PLANNED: "plan",
+    Stamp.SIGNED: "sign",
+    Stamp.GATED: "gate",
+    Stamp.SENT: "send",
+    Stamp.CONFIRMED: "landing",
+    Stamp.TRIGGERED: "hold",
+    Stamp.EXIT_SIGNED: "exit plan",
+    Stamp.EXIT_SENT: "exit send",
+    Stamp.EXIT_CONFIRMED: "exit landing",
+    Stamp.VERDICT: "honeypot",
+}
+"""What each interval is called, by the stamp that ends it."""
+
+
+class Stage(Struct, frozen=True, kw_only=True):
+    """One interval of a snipe's line, or the branch beside it.
+
+    Attributes:
+        kind: "own" is our CPU, "waited" the network, disk or slot, "held" the position's life, "beside" the branch of
+            the honeypot's layers, which is part of no sum.
+    """
+
+    name: str
+    kind: Literal["own", "waited", "held", "beside"]
+    mono_start: MonoNs
+    mono_end: MonoNs
+
+
 class Trace:
     """The stamps of one snipe. A stamp is set once; setting it again moves it (an exit that is tried again)."""
 
@@ -140,6 +172,37 @@ class Trace:
     def spans(self) -> list[Span]:
         """Return the span of each component the snipe went through."""
         return [span for component in COMPONENTS if (span := self.span(component)) is not None]
+
+    def stages(self) -> list[Stage]:
+        """Return the intervals in the order of the line, the branch of the honeypot's layers last."""
+        found: list[Stage] = []
+        before = None
+        for stamp in _LINE:
+            at = self.at(stamp)
+            if at is None:
+                continue
+            if before is not None:
+                kind: Literal["own", "waited", "held"] = "own" if stamp in _OWN else "waited"
+                found.append(
+                    Stage(
+                        name=_STAGES[stamp],
+                        kind="held" if stamp is Stamp.TRIGGERED else kind,
+                        mono_start=before,
+                        mono_end=MonoNs(max(before, at)),
+                    )
+                )
+            before = at
+        pool, verdict = self.at(Stamp.POOL), self.at(Stamp.VERDICT)
+        if pool is not None and verdict is not None:
+            found.append(
+                Stage(
+                    name=_STAGES[Stamp.VERDICT],
+                    kind="beside",
+                    mono_start=pool,
+                    mono_end=MonoNs(max(pool, verdict)),
+                )
+            )
+        return found
 
     def as_dict(self) -> dict[str, int]:
         """Return the stamps by name, in nanoseconds of the monotonic clock."""

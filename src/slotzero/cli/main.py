@@ -20,6 +20,8 @@ from slotzero.cli.record import record
 from slotzero.cli.replay import replay
 from slotzero.cli.report import report
 from slotzero.cli.run import run
+from slotzero.cli.serve import serve
+from slotzero.cli.top import top
 from slotzero.cli.wallet import wallet_app
 from slotzero.errors import SlotzeroError, UsageError
 
@@ -51,6 +53,8 @@ app.command()(doctor)
 app.command()(load)
 app.command()(bench)
 app.command()(report)
+app.command()(serve)
+app.command()(top)
 app.add_typer(config_app, name="config")
 app.add_typer(dashboards_app, name="dashboards")
 app.add_typer(history_app, name="history")

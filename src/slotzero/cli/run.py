@@ -43,6 +43,15 @@ def run(
     yes_i_mean_it: Annotated[
         bool, typer.Option("--yes-i-mean-it", help="Live: trade real money without asking, for services.")
     ] = False,
+    serve: Annotated[
+        bool, typer.Option("--serve", help="Serve page, API and /metrics, as `slotzero serve` does.")
+    ] = False,
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="Of --serve, on loopback; 0 = any free one.")] = 9464,
+    log_file: Annotated[Path | None, typer.Option(help="Append the log to this file, as JSON lines.")] = None,
+    trace_file: Annotated[
+        Path | None, typer.Option(help="Append each snipe to this file, as a line of OTLP/JSON.")
+    ] = None,
+    otlp: Annotated[str, typer.Option(help="Send each snipe to this OpenTelemetry collector, over HTTP.")] = "",
 ) -> None:
     """Snipe new pools: detect, check, buy, watch, sell.
 
@@ -59,6 +68,7 @@ def run(
     """
     # Here, so that `slotzero --help` loads none of the bot's parts.
     from slotzero.observe.session import RunRequest, run_session  # noqa: PLC0415
+    from slotzero.observe.telling import TellRequest  # noqa: PLC0415
 
     request = RunRequest(
         config=config,
@@ -70,6 +80,7 @@ def run(
         password_file=password_file,
         password_from_environment=password_from_env,
         is_confirmed=yes_i_mean_it,
+        tell=TellRequest(log_file=log_file, trace_file=trace_file, otlp=otlp, serve_port=port if serve else None),
     )
     interrupted = run_session(request, stdout=sys.stdout)
     if interrupted:

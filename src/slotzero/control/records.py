@@ -43,6 +43,7 @@ class PositionView(Struct, frozen=True, kw_only=True):
 
     Attributes:
         reason: Why it is in its state; of an open one, why its newest sell failed.
+        opened_ms: Wall clock, milliseconds since 1970.
     """
 
     id: str
@@ -57,6 +58,7 @@ class PositionView(Struct, frozen=True, kw_only=True):
     value_lamports: int | None
     stop_lamports: int | None
     pnl_lamports: int
+    opened_ms: int | None = None
 
 
 class Status(Struct, frozen=True, kw_only=True):

@@ -14,8 +14,9 @@ from slotzero.control.records import MAX_LINE, PositionView, Refusals, Reply, Re
 from slotzero.engine import Engine, EngineReport
 from slotzero.errors import SlotzeroError
 from slotzero.trading.journal import PositionRecord
+from slotzero.units import NS_PER_MS
 
-__all__ = ["serve_control"]
+__all__ = ["serve_control", "status_of"]
 
 log = logging.getLogger(__name__)
 
@@ -90,10 +91,11 @@ async def _answer(engine: Engine, line: bytes) -> Reply:
                 return Reply(refusals=Refusals(count=count, newest=told))
     except SlotzeroError as error:
         return Reply(error=str(error))
-    return Reply(status=_status(engine.report(with_exits=True)))
+    return Reply(status=status_of(engine.report(with_exits=True)))
 
 
-def _status(report: EngineReport) -> Status:
+def status_of(report: EngineReport) -> Status:
+    """Return how the bot stands. *Pure.*"""
     held = [position for position in report.positions if position.state != "closed"]
     closed = [position for position in report.positions if position.state == "closed"][-_MAX_CLOSED:]
     halt = report.limits.state
@@ -125,4 +127,5 @@ def _view(position: PositionRecord, report: EngineReport) -> PositionView:
         value_lamports=report.values.get(position.id),
         stop_lamports=None if view is None else view.stop_lamports,
         pnl_lamports=position.pnl_lamports,
+        opened_ms=position.opened_wall_ns // NS_PER_MS,
     )

@@ -17,11 +17,13 @@ from rich.live import Live
 from rich.logging import RichHandler
 
 from slotzero.config import Settings, load
-from slotzero.engine import Engine
+from slotzero.engine import Engine, EngineReport
 from slotzero.errors import UsageError
+from slotzero.hook import Hook
 from slotzero.observe.console import live_view, print_summary
 from slotzero.observe.faults import first_fault
 from slotzero.observe.run_document import run_document
+from slotzero.observe.telling import TellRequest, told
 from slotzero.trading.wallets.passwords import PasswordSource
 from slotzero.workloads.bot_run import BotRun, ClusterName
 from slotzero.workloads.live_run import CONFIRMATION, LiveRequest, snipe_live
@@ -46,6 +48,7 @@ class RunRequest(Struct, frozen=True, kw_only=True):
         password_file: Live: where the keystore's password is; None = ask on the terminal.
         password_from_environment: Live: take it from the environment instead.
         is_confirmed: Live: the person has said so on the command line.
+        tell: What the run tells of itself, and where.
     """
 
     config: Path | None = None
@@ -57,6 +60,7 @@ class RunRequest(Struct, frozen=True, kw_only=True):
     password_file: Path | None = None
     password_from_environment: bool = False
     is_confirmed: bool = False
+    tell: TellRequest = TellRequest()
 
 
 def run_session(request: RunRequest, *, stdout: TextIO) -> bool:
@@ -111,11 +115,20 @@ class _Session:
         # What start-up has allocated lives as long as the process: no reason to look at it in every collection.
         gc.collect()
         gc.freeze()
+        request, slot_ms = self._request, settings.localnet.slot_ms
+        async with told(request.tell, cluster=request.cluster, slot_ms=slot_ms, report=self._report) as hook:
+            return await self._snipe_on_cluster(settings, hook)
+
+    async def _snipe_on_cluster(self, settings: Settings, hook: Hook) -> BotRun:
         request = self._request
         match request.cluster:
             case "localnet":
                 return await snipe_on_localnet(
-                    settings, until_closed=request.until_closed, for_s=request.for_s, on_engine=self._on_engine
+                    settings,
+                    until_closed=request.until_closed,
+                    for_s=request.for_s,
+                    on_engine=self._on_engine,
+                    hook=hook,
                 )
             case "live":
                 live = LiveRequest(
@@ -125,11 +138,20 @@ class _Session:
                     confirm=None if request.is_confirmed else self._confirm,
                 )
                 return await snipe_live(
-                    settings, live, until_closed=request.until_closed, for_s=request.for_s, on_engine=self._on_engine
+                    settings,
+                    live,
+                    until_closed=request.until_closed,
+                    for_s=request.for_s,
+                    on_engine=self._on_engine,
+                    hook=hook,
                 )
             case "paper":
                 return await snipe_on_paper(
-                    settings, until_closed=request.until_closed, for_s=request.for_s, on_engine=self._on_engine
+                    settings,
+                    until_closed=request.until_closed,
+                    for_s=request.for_s,
+                    on_engine=self._on_engine,
+                    hook=hook,
                 )
             case "replay":
                 raise UsageError("a recording is traded with `slotzero replay FILE --trade`")
@@ -142,6 +164,11 @@ class _Session:
         if not sys.stdin.isatty():
             return False
         return self._console.input(f"Type [bold]{CONFIRMATION}[/bold] to begin: ").strip() == CONFIRMATION
+
+    def _report(self, *, with_exits: bool) -> EngineReport | None:
+        if self._engine is None or not self._engine.has_started:
+            return None
+        return self._engine.report(with_exits=with_exits)
 
     def _on_engine(self, engine: Engine) -> None:
         self._engine = engine
@@ -175,5 +202,5 @@ def with_seed(settings: Settings, seed: int | None) -> Settings:
 
 
 def _configure_logging(console: Console) -> None:
-    handler = RichHandler(console=console, show_path=False, show_time=False)
+    handler = RichHandler(logging.WARNING, console=console, show_path=False, show_time=False)
     logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler], force=True)

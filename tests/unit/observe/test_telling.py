@@ -1,0 +1,204 @@
+"""Log lines, files and the collector: what leaves the process, and that no secret does."""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import msgspec
+import pytest
+from google.protobuf.json_format import Parse
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from slotzero.clock import SystemClock
+from slotzero.control.feed_records import LogLine
+from slotzero.errors import UsageError
+from slotzero.hook import PositionEnded, SnipeDecided
+from slotzero.observe.line_writer import LineWriter
+from slotzero.observe.logs import RecordHandler, line_of_event, log_file_line
+from slotzero.observe.otlp_export import OtlpExporter
+from slotzero.secret import Secret
+from slotzero.trace import Trace
+from slotzero.tracing import trace_id_of
+from slotzero.units import LamportsDelta
+from web_lab import MINT, bought
+
+
+@contextmanager
+def logged(lines: list[LogLine]) -> Iterator[logging.Logger]:
+    logger, handler = logging.getLogger("slotzero.of_a_test"), RecordHandler(SystemClock(), lines.append)
+    logger.addHandler(handler)
+    logger.setLevel(logging.DEBUG)
+    try:
+        yield logger
+    finally:
+        logger.removeHandler(handler)
+
+
+async def test_line_within_a_snipes_task_has_its_trace_id() -> None:
+    lines: list[LogLine] = []
+    with logged(lines) as logger:
+
+        async def work() -> None:
+            logger.warning("within")
+
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(work(), name=f"snipe {MINT}")
+        logger.info("outside of %s", "it")
+    assert [(line.message, line.mint, line.trace_id) for line in lines] == [
+        ("within", MINT, trace_id_of(MINT)),
+        ("outside of it", "", ""),
+    ]
+
+
+def test_line_outside_of_a_loop_has_none() -> None:
+    lines: list[LogLine] = []
+    with logged(lines) as logger:
+        logger.error("no loop")
+    assert (lines[0].level, lines[0].trace_id) == ("error", "")
+
+
+def test_secret_is_never_written() -> None:
+    lines: list[LogLine] = []
+    with logged(lines) as logger:
+        logger.warning("the key is %s, %r", Secret("hunter2"), Secret("hunter2"), extra={"key": Secret("hunter2")})
+    assert b"hunter2" not in log_file_line(lines[0])
+    with pytest.raises(TypeError):
+        msgspec.json.encode(Secret("hunter2"))
+
+
+def test_what_failed_is_named_and_long_lines_are_cut() -> None:
+    lines: list[LogLine] = []
+    with logged(lines) as logger:
+        try:
+            int("why")
+        except ValueError:
+            logger.exception("it failed")
+        logger.info("x" * 100_000)
+    assert lines[0].message.startswith("it failed (ValueError: invalid literal")
+    assert len(lines[1].message) == 2_000
+
+
+def test_line_feeds_do_not_make_lines() -> None:
+    lines: list[LogLine] = []
+    with logged(lines) as logger:
+        logger.info("one\n{}")
+    assert b"\n" not in log_file_line(lines[0])
+
+
+def test_events_are_lines_by_their_outcome() -> None:
+    trace = Trace()
+    told = [
+        line_of_event(SnipeDecided(id=MINT, outcome="bought", reason="", trace=trace, slots_to_land=2), 1),
+        line_of_event(SnipeDecided(id=MINT, outcome="refused", reason="rug", trace=trace), 1),
+        line_of_event(SnipeDecided(id=MINT, outcome="failed", reason="expired", trace=trace), 1),
+        line_of_event(
+            PositionEnded(id=MINT, reason="stop", is_stuck=False, pnl_lamports=LamportsDelta(-5), trace=trace), 1
+        ),
+        line_of_event(
+            PositionEnded(id=MINT, reason="frozen", is_stuck=True, pnl_lamports=LamportsDelta(0), trace=trace), 1
+        ),
+    ]
+    assert [line and line.level for line in told] == ["info", "debug", "warning", "info", "error"]
+
+
+def test_writer_appends_every_line_before_it_ends(tmp_path: Path) -> None:
+    path = tmp_path / "lines.ndjson"
+    path.write_bytes(b"before\n")
+    with LineWriter(path, _decimal) as writer:
+        for number in range(3_000):
+            writer.put(number)
+    assert path.read_bytes().split(b"\n")[:-1] == [b"before", *(b"%d" % number for number in range(3_000))]
+
+
+def _decimal(number: int) -> bytes:
+    return b"%d" % number
+
+
+def test_new_file_is_its_owners_alone(tmp_path: Path) -> None:
+    with LineWriter(tmp_path / "new", bytes):
+        pass
+    assert (tmp_path / "new").stat().st_mode & 0o777 == 0o600
+
+
+def test_writer_says_where_it_cannot_write(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="cannot be written"), LineWriter(tmp_path / "no" / "file", bytes):
+        pass
+
+
+class Collector(BaseHTTPRequestHandler):
+    """Keeps what it is sent; is busy as often as it is told to be."""
+
+    bodies: list[bytes] = []  # noqa: RUF012 of the class on purpose
+    answers: list[int] = []  # noqa: RUF012 likewise
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        status = self.answers.pop(0) if self.answers else 200
+        if status == 200:
+            assert self.path == "/v1/traces"
+            assert self.headers["Content-Type"] == "application/json"
+            self.bodies.append(body)
+        self.send_response(status)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 its name in the standard library
+        """Say nothing."""
+
+
+@pytest.fixture
+def collector() -> Iterator[str]:
+    Collector.bodies, Collector.answers = [], []
+    with ThreadingHTTPServer(("127.0.0.1", 0), Collector) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_collector_gets_every_trace_in_batches(collector: str) -> None:
+    with OtlpExporter(collector) as exporter:
+        for _ in range(300):
+            exporter.put(bought())
+    assert (exporter.sent, exporter.dropped, len(Collector.bodies)) == (300, 0, 2)
+    spans = 0
+    for body in Collector.bodies:
+        request = Parse(body, ExportTraceServiceRequest())
+        spans += len(request.resource_spans[0].scope_spans[0].spans)
+    assert spans == 300 * 10
+
+
+def test_busy_collector_is_asked_again_and_nothing_is_lost(collector: str) -> None:
+    Collector.answers = [503]
+    exporter = OtlpExporter(collector)
+    exporter.put(bought())
+    assert not exporter._send_waiting()
+    assert exporter._send_waiting()
+    assert (exporter.sent, exporter.dropped) == (1, 0)
+
+
+def test_refused_traces_are_counted_and_not_sent_again(collector: str) -> None:
+    Collector.answers = [400]
+    exporter = OtlpExporter(collector)
+    exporter.put(bought())
+    assert exporter._send_waiting()
+    assert (exporter.refused, len(Collector.bodies)) == (1, 0)
+
+
+def test_absent_collector_loses_the_oldest_only() -> None:
+    exporter = OtlpExporter("http://127.0.0.1:9")
+    for _ in range(2_050):
+        exporter.put(bought())
+    assert not exporter._send_waiting()
+    assert (exporter.dropped, len(exporter._waiting)) == (2, 2_048)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:4318", "ftp://127.0.0.1", "", "http://", "unix:/x"])
+def test_what_is_no_address_is_refused(address: str) -> None:
+    with pytest.raises(UsageError, match="--otlp"):
+        OtlpExporter(address)
