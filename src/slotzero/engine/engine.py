@@ -202,6 +202,7 @@ class Engine:
                         await self._stop.wait()
                 await self._drain()
             finally:
+                await self._end_snipes()  # first: what is still at work would send after its end was written down
                 await self._close_books()
                 for service in services:
                     service.cancel()
@@ -424,10 +425,14 @@ class Engine:
             keeper.signal(DRAIN)
         if sniper.tasks:
             await asyncio.wait(sniper.tasks, timeout=_DRAIN_S)
-        for task in list(sniper.tasks):
+
+    async def _end_snipes(self) -> None:
+        """Cancel what has not ended by itself, and wait until it is gone."""
+        tasks = set() if self._started is None else set(self._parts.sniper.tasks)
+        for task in tasks:
             task.cancel()
-        if sniper.tasks:
-            await asyncio.wait(sniper.tasks)
+        if tasks:
+            await asyncio.wait(tasks)
 
     async def _close_books(self) -> None:
         """Name as unknown what has no outcome: the next start settles it with the chain."""
