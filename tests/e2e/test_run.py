@@ -74,7 +74,9 @@ def test_traps_rob_a_bot_without_a_gate(tmp_path: Path) -> None:
 
 
 def test_same_coins_are_refused_by_the_default_gate(tmp_path: Path) -> None:
-    text = "[localnet]\ntrap_percent = 100\nlaunches_per_s = 3.0\n"
+    text = (
+        "[localnet]\ntrap_percent = 100\nlaunches_per_s = 3.0\n[safety]\nbudget_ms = 5_000\n"  # on a busy machine, too
+    )
     document = run_to_document("--config", config(tmp_path, text), "--for", "5", "--seed", "3", state=tmp_path)
 
     assert document["snipes"]["bought"] == 0

@@ -151,6 +151,8 @@ def wrong_values(schema: Schema) -> st.SearchStrategy[str]:
         wrong += ["1.0", '"1"', f"{cast('int', schema['maximum']) + 1}"]
     if schema.get("type") != "array":
         wrong.append("[]")
+    elif cast("Schema", schema["items"]).get("type") == "integer":
+        wrong[wrong.index("[1]")] = '["1"]'
     return st.sampled_from(wrong)
 
 

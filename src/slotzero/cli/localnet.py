@@ -48,6 +48,9 @@ def localnet(
     rivals_per_coin: Annotated[
         int | None, typer.Option(min=0, max=50, help="Others who trade each coin; 3 unless the mix says so.")
     ] = None,
+    launch_on_request: Annotated[
+        bool, typer.Option("--launch-on-request", help="Launch a coin at each `slotzero_launch` as well.")
+    ] = False,
     mix: Annotated[Path | None, typer.Option(help="What the launcher creates: a TOML file.")] = None,
     network: Annotated[Network, typer.Option(help="Delays and faults on the way to the chain.")] = Network.NONE,
     second_port: Annotated[int | None, _port("Another JSON-RPC port, which can be stopped.")] = None,
@@ -99,7 +102,7 @@ def localnet(
     if rivals_per_coin is not None:
         launched = structs.replace(launched, rivals_per_coin=rivals_per_coin)
     launcher = LauncherConfig(seed=seed, launches_per_s=launches_per_s, mix=launched)
-    services = [launcher_service(launcher)] if launches_per_s else []
+    services = [launcher_service(launcher)] if launches_per_s or launch_on_request else []
     ended_by = run(config, on_ready=announce, services=services, until_stdin_closes=until_stdin_closes)
     if ended_by is signal.SIGINT:
         raise typer.Exit(_INTERRUPTED)

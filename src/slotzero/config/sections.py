@@ -396,7 +396,7 @@ class LimitsSettings(_Section, frozen=True, kw_only=True):
     ] = Lamports(0)
     snipes_in_flight: Annotated[
         int, _count("Pools being checked or bought at once; others wait.", ge=1, le=100_000)
-    ] = 256
+    ] = 64
     waiting_pools: Annotated[
         int, _count("Pools that wait; when one more comes, the oldest is dropped and counted.", ge=0, le=100_000)
     ] = 64

@@ -5,7 +5,7 @@ from typing import Final, Literal
 
 from msgspec import UNSET, Struct, UnsetType
 
-__all__ = ["MAX_LINE", "PositionView", "Reply", "Request", "Status", "sockets_folder"]
+__all__ = ["MAX_LINE", "PositionView", "Refusals", "Reply", "Request", "Status", "sockets_folder"]
 
 MAX_LINE: Final = 4_000_000
 """The longest line either side reads: some ten thousand positions."""
@@ -17,11 +17,25 @@ class Request(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     Attributes:
         position: For "close": the id of a position, or how it begins.
         reason: For "panic": why.
+        since: For "refusals": how many of them are known already.
     """
 
-    command: Literal["status", "close", "panic", "resume"]
+    command: Literal["status", "close", "panic", "resume", "refusals"]
     position: str = ""
     reason: str = ""
+    since: int = 0
+
+
+class Refusals(Struct, frozen=True, kw_only=True):
+    """Pools that were not bought.
+
+    Attributes:
+        count: How many so far; what to ask with the next time.
+        newest: Mint and reason of those after the ones known, oldest first. At most 10,000 are remembered.
+    """
+
+    count: int
+    newest: tuple[tuple[str, str], ...]
 
 
 class PositionView(Struct, frozen=True, kw_only=True):
@@ -68,9 +82,10 @@ class Status(Struct, frozen=True, kw_only=True):
 
 
 class Reply(Struct, frozen=True, kw_only=True):
-    """What a bot answers: `status` when it did what was asked, else `error`, one sentence."""
+    """What a bot answers: `status` (or `refusals`) when it did what was asked, else `error`, one sentence."""
 
     status: Status | UnsetType = UNSET
+    refusals: Refusals | UnsetType = UNSET
     error: str | UnsetType = UNSET
 
 

@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from slotzero.control.records import MAX_LINE, PositionView, Reply, Request, Status, sockets_folder
+from slotzero.control.records import MAX_LINE, PositionView, Refusals, Reply, Request, Status, sockets_folder
 from slotzero.engine import Engine, EngineReport
 from slotzero.errors import SlotzeroError
 from slotzero.trading.journal import PositionRecord
@@ -85,6 +85,10 @@ async def _answer(engine: Engine, line: bytes) -> Reply:
                 await engine.panic(request.reason or "by hand")
             case "resume":
                 await engine.resume()
+            case "refusals":
+                count, newest = engine.refusals_since(request.since)
+                told = tuple((str(refused.pool.mint), refused.reason) for refused in newest)
+                return Reply(refusals=Refusals(count=count, newest=told))
     except SlotzeroError as error:
         return Reply(error=str(error))
     return Reply(status=status_of(engine.report(with_exits=True)))

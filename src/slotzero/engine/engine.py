@@ -52,7 +52,7 @@ from slotzero.trading.privacy import Privacy
 from slotzero.trading.probe import RentFacts
 from slotzero.trading.recovery import Recovery
 from slotzero.trading.rules import exit_rules, fee_rules, privacy_rules, rug_rules, unit_seeds, wallet_caps
-from slotzero.trading.sniper import Sniper
+from slotzero.trading.sniper import Refused, Sniper
 from slotzero.trading.timings import Timings
 from slotzero.trading.traders import Traders
 from slotzero.trading.wallets.book import WalletBook
@@ -202,6 +202,7 @@ class Engine:
                         await self._stop.wait()
                 await self._drain()
             finally:
+                await self._end_snipes()  # first: what is still at work would send after its end was written down
                 await self._close_books()
                 for service in services:
                     service.cancel()
@@ -370,6 +371,13 @@ class Engine:
             self._on_pool(pool, "websocket")
         self._trades.on_frame(frame, now)
 
+    def refusals_since(self, count: int) -> tuple[int, tuple[Refused, ...]]:
+        """Return how many pools have been refused so far, and those after the first `count` that are still known."""
+        sniper = self._parts.sniper
+        total, known = sniper.rejected.total(), sniper.refusals
+        newest = min(max(total - count, 0), len(known))
+        return total, tuple(islice(known, len(known) - newest, None))
+
     # ---- by hand ---------------------------------------------------------------------------------------------------
 
     async def panic(self, reason: str) -> Panic:
@@ -417,10 +425,14 @@ class Engine:
             keeper.signal(DRAIN)
         if sniper.tasks:
             await asyncio.wait(sniper.tasks, timeout=_DRAIN_S)
-        for task in list(sniper.tasks):
+
+    async def _end_snipes(self) -> None:
+        """Cancel what has not ended by itself, and wait until it is gone."""
+        tasks = set() if self._started is None else set(self._parts.sniper.tasks)
+        for task in tasks:
             task.cancel()
-        if sniper.tasks:
-            await asyncio.wait(sniper.tasks)
+        if tasks:
+            await asyncio.wait(tasks)
 
     async def _close_books(self) -> None:
         """Name as unknown what has no outcome: the next start settles it with the chain."""

@@ -1,5 +1,6 @@
 """The block engine's port: JSON-RPC by path, as Jito has it."""
 
+import asyncio
 from typing import Final
 
 from aiohttp import web
@@ -39,6 +40,9 @@ class BlockEnginePort(Port):
             _BASE + "transactions": self._single,
             **{_BASE + name: self._rpc for name in methods if name != "sendBundle"},
         }
+
+    def _protocol(self) -> asyncio.Protocol:
+        return self._http()  # what is common elsewhere, a POST to /, is answered with 404 here
 
     def _answer(self, request: web.BaseRequest, body: bytes) -> web.Response:
         rpc = self._by_path.get(request.path)

@@ -48,12 +48,14 @@ class Node(Struct, frozen=True, kw_only=True):
         gauges: Named counters of other parts (subscriptions, garbage collection), shown by `slotzero_stats`.
         faults: Those of the port the request came through.
         ports: All ports by name: `"first"`, and `"second"` if there is one.
+        added: Admin methods that services beside the chain have added; on every port.
     """
 
     chain: Chain
     gauges: Mapping[str, Callable[[], object]] = field(default_factory=dict)
     faults: Faults = field(default_factory=Faults)
     ports: Mapping[str, PortControl] = field(default_factory=dict)
+    added: Mapping[str, "Method"] = field(default_factory=dict)
 
 
 Method: TypeAlias = Callable[[Node, Params], object]

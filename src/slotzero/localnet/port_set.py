@@ -12,7 +12,7 @@ from slotzero.localnet.faults import Faults
 from slotzero.localnet.jito import BlockEngine
 from slotzero.localnet.jito_port import BlockEnginePort
 from slotzero.localnet.network import NETWORKS, NetworkName
-from slotzero.localnet.node import Node, PortControl
+from slotzero.localnet.node import Method, Node, PortControl
 from slotzero.localnet.ports import Port
 from slotzero.localnet.pubsub import Pubsub
 from slotzero.localnet.rpc import METHODS, Rpc
@@ -69,6 +69,8 @@ class PortSet:
         self._pubsub = Pubsub(chain)
         self._controls: dict[str, PortControl] = {}
         self._gauges: dict[str, Callable[[], object]] = {"pubsub": self._pubsub.stats, **gauges}
+        self.added: dict[str, Method] = {}
+        """Admin methods of the services beside the chain."""
         self.rpc: dict[str, Port] = {}
         self.geyser: GeyserPort | None = None
         self.jito: BlockEnginePort | None = None
@@ -153,4 +155,4 @@ class PortSet:
         return Faults(name, self._chain.config.seed, plan)
 
     def _node(self, faults: Faults) -> Node:
-        return Node(chain=self._chain, gauges=self._gauges, faults=faults, ports=self._controls)
+        return Node(chain=self._chain, gauges=self._gauges, faults=faults, ports=self._controls, added=self.added)

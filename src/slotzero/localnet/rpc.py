@@ -95,7 +95,7 @@ class Rpc:
         return response if "id" in request else None
 
     def _call(self, name: str, params: Params) -> object:
-        method = self._methods.get(name)
+        method = self._methods.get(name) or self._node.added.get(name)
         if method is None:
             raise RpcFault(METHOD_NOT_FOUND, f"Method not found: {name[:64]}")
         return method(self._node, params)

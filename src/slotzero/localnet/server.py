@@ -20,8 +20,10 @@ from slotzero.localnet.chain import Chain
 from slotzero.localnet.collector import Collector
 from slotzero.localnet.endpoints import LocalnetEndpoints, PortEndpoints
 from slotzero.localnet.events import ChainEvent, SlotOpened
+from slotzero.localnet.node import Method
 from slotzero.localnet.port_set import LocalnetConfig, PortSet
 from slotzero.localnet.ports import HOST
+from slotzero.localnet.queue_watch import QueueWatch
 from slotzero.units import Slot
 
 __all__ = ["HOST", "Localnet", "LocalnetConfig", "Service", "SlotWaiters", "announcement", "run", "serve"]
@@ -55,11 +57,16 @@ class SlotWaiters:
 
 
 class Localnet(Struct, frozen=True, kw_only=True):
-    """A chain that is being served, for what runs beside it in its process."""
+    """A chain that is being served, for what runs beside it in its process.
+
+    Attributes:
+        methods: Where a service puts admin methods of its own, by name.
+    """
 
     chain: Chain
     slots: SlotWaiters
     endpoints: LocalnetEndpoints
+    methods: dict[str, Method]
 
 
 Service: TypeAlias = Callable[[Localnet], Coroutine[object, object, None]]
@@ -91,14 +98,21 @@ async def serve(
     """
     clock = clock or SystemClock()
     chain = Chain(config.chain, clock=clock)
-    ports = PortSet(chain, config, clock, {} if collector is None else {"garbage": collector.stats})
+    queue = QueueWatch(clock)
+    gauges: dict[str, Callable[[], object]] = {"queue": queue.stats}
+    if collector is not None:
+        gauges["garbage"] = collector.stats
+    ports = PortSet(chain, config, clock, gauges)
     try:
         ports.listen()
         async with asyncio.TaskGroup() as group:
             await ports.serve(group)
-            localnet = Localnet(chain=chain, slots=SlotWaiters(chain), endpoints=_endpoints(chain, ports))
+            localnet = Localnet(
+                chain=chain, slots=SlotWaiters(chain), endpoints=_endpoints(chain, ports), methods=ports.added
+            )
             tasks = [group.create_task(service(localnet), name=f"localnet {service!r}") for service in services]
             tasks += ports.tasks(group)
+            tasks.append(group.create_task(queue.run(), name="localnet queue"))
             if chain.next_deadline is not None:
                 tasks.append(group.create_task(_keep_slots(chain, clock, collector), name="localnet slots"))
                 if collector is not None:

@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import sys
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,7 @@ from slotzero.workloads.load_run import LoadPlan, run_load
 
 __all__ = ["as_text", "load_session"]
 
+_WIDTH: Final = 120
 STDOUT: Final = Path("-")
 
 
@@ -121,6 +123,9 @@ def as_text(result: LoadResult) -> str:
         f"  {'met   ' if found.met else 'MISSED'} {found.name}{f': {found.why}' if found.why else ''}"
         for found in result.thresholds
     ]
+    for name, block in result.extra.items():
+        shown = "  ".join(f"{figure} {value:g}" for figure, value in block.items() if value is not None)
+        lines += textwrap.wrap(f"{name}: {shown}", _WIDTH, initial_indent="  ", subsequent_indent="      ")
     lines += [f"  because {reason}" for reason in health.reasons]
     lines += [f"  at {incident.at_s:.1f} s: {incident.what}" for incident in result.incidents]
     lines += [f"  note: {note}" for note in result.notes]

@@ -369,6 +369,7 @@ class LoadResult(Struct, frozen=True, kw_only=True, tag_field="outcome", tag="me
         histogram: The headline as `Histogram.to_text` writes it; `service_histogram` of the service time.
         resources: Of the driver and of each watched process, by name.
         driver: The driver's in full; None for a distributed run, where `shards` has them.
+        extra: Further figures of what was loaded, in named blocks, from whoever knows it.
         needed_in_flight: Rate times p95 (Little's law): places in flight the offered rate took.
     """
 
@@ -406,6 +407,7 @@ class LoadResult(Struct, frozen=True, kw_only=True, tag_field="outcome", tag="me
     event_loop: str = ""
     labels: dict[str, str] = {}
     notes: tuple[str, ...] = ()
+    extra: dict[str, dict[str, float | None]] = {}
 
 
 class ClusterFailed(Struct, frozen=True, kw_only=True, tag="cluster_failed"):

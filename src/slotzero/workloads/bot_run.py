@@ -9,6 +9,7 @@ from random import Random
 from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from slotzero.clock import Clock, elapsed_ns
 from slotzero.config import Settings
@@ -16,7 +17,7 @@ from slotzero.control import serve_control
 from slotzero.engine import Engine, EngineReport
 from slotzero.hook import Hook, ignore
 from slotzero.secret import Secret
-from slotzero.solana.endpoints import EndpointSpec
+from slotzero.solana.endpoints import EndpointPool, EndpointSpec
 from slotzero.solana.jito import JitoClient
 from slotzero.solana.pubsub import PubSub
 from slotzero.solana.rpc import Rpc
@@ -174,6 +175,9 @@ async def run_bot(
             on_engine(engine)
         start, began = await _balance(rpc, signers), clock.mono_ns()
         report = await engine.run(until_closed=until_closed, for_s=for_s)
+        end = await _balance(rpc, signers)
+        if isinstance(rpc, EndpointPool):  # what that took is part of the run, too
+            report = replace(report, endpoints=rpc.stats())
         return BotRun(
             report=report,
             cluster=cluster.name,
@@ -183,7 +187,7 @@ async def run_bot(
             seed=cluster.seed,
             duration_ns=elapsed_ns(began, clock.mono_ns()),
             start_lamports=start,
-            end_lamports=await _balance(rpc, signers),
+            end_lamports=end,
             expected_lamports=report.expected_lamports,
         )
 

@@ -12,10 +12,14 @@ from slotzero.perf.arrivals import Closed, Constant
 from slotzero.perf.cluster import ClusterLoadService
 from slotzero.perf.load import load_test_service
 from slotzero.perf.load_target import open_target
-from slotzero.perf.load_types import LoadOutcome, LoadProgress, LoadTestConfig
+from slotzero.perf.load_types import LoadOutcome, LoadProgress, LoadResult, LoadTestConfig
 from slotzero.perf.thresholds import parse_threshold
 from slotzero.workloads import scenarios
 from slotzero.workloads.scenarios import Scenario
+from slotzero.workloads.snipe_scenarios import SCENARIOS
+
+for _scenario in SCENARIOS:
+    scenarios.register(_scenario)
 
 __all__ = ["LoadPlan", "plan_load", "run_load", "with_options"]
 
@@ -121,11 +125,18 @@ async def run_load(plan: LoadPlan, *, on_progress: Callable[[LoadProgress], None
             )
     assert plan.scenario is not None, "a plan has a target or a scenario"
     async with plan.scenario.prepare(config) as prepared:
-        return await load_test_service.run(
-            prepared.target.fn,
-            replace(config, processes=prepared.processes),
-            classify_result=prepared.target.classify_result,
-            probe=prepared.probe,
-            on_progress=on_progress,
-            stop=stop,
-        )
+
+        async def load(wanted: LoadTestConfig) -> LoadOutcome:
+            return await load_test_service.run(
+                prepared.target.fn,
+                replace(wanted, processes=prepared.processes),
+                classify_result=prepared.target.classify_result,
+                probe=prepared.probe,
+                on_progress=on_progress,
+                stop=stop,
+            )
+
+        outcome = await load(config)
+        if prepared.conclude is None or not isinstance(outcome, LoadResult):
+            return outcome
+        return await prepared.conclude(outcome, load)

@@ -5,18 +5,23 @@ a known shape (BASELINE, HEAVY ...) gives its concurrency and duration to anyone
 a label.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
-from typing import Final
+from typing import Final, TypeAlias
 
 from msgspec import Struct
 
 from slotzero.perf.arrivals import Closed
 from slotzero.perf.load_target import LoadTarget
-from slotzero.perf.load_types import LoadTestConfig, Probe
+from slotzero.perf.load_types import LoadOutcome, LoadResult, LoadTestConfig, Probe
 from slotzero.perf.thresholds import Threshold
 
-__all__ = ["SHAPES", "PreparedScenario", "Scenario", "find", "names", "register", "shape"]
+__all__ = ["SHAPES", "Conclude", "PreparedScenario", "Rerun", "Scenario", "find", "names", "register", "shape"]
+
+
+Rerun: TypeAlias = Callable[[LoadTestConfig], Awaitable[LoadOutcome]]
+"""Puts another load on the same target, watched in the same way."""
+Conclude: TypeAlias = Callable[[LoadResult, Rerun], Awaitable[LoadResult]]
 
 
 class PreparedScenario(Struct, frozen=True, kw_only=True):
@@ -26,11 +31,14 @@ class PreparedScenario(Struct, frozen=True, kw_only=True):
         target: The operation, and what looks at its results.
         processes: Ids of the processes to watch, by name: "chain" and "bot".
         probe: Further figures of the system under test, or None.
+        conclude: Called with the result while everything is still up: it may put more load on, ask the system under
+            test for its own figures, and returns the result with them. None = the result stands as it is.
     """
 
     target: LoadTarget
     processes: dict[str, int] = {}
     probe: Probe | None = None
+    conclude: Conclude | None = None
 
 
 class Scenario(Struct, frozen=True, kw_only=True):

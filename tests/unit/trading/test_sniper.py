@@ -277,17 +277,17 @@ async def test_gate_none_sends_at_once_and_checks_nothing(tmp_path: Path) -> Non
 
 
 async def test_pools_beyond_those_in_flight_wait_and_the_oldest_is_dropped_and_counted(it: Scene) -> None:
-    for number in range(256 + 64 + 5):
+    for number in range(64 + 64 + 5):
         it.sees(number)
         await asyncio.sleep(0)
-    await until(lambda: len(it.facts.asked) == 256)
+    await until(lambda: len(it.facts.asked) == 64)
     assert dict(it.sniper.rejected) == {"overloaded": 5}
-    assert [refused.pool.symbol for refused in it.sniper.refusals] == [f"C{number}" for number in range(256, 261)]
+    assert [refused.pool.symbol for refused in it.sniper.refusals] == [f"C{number}" for number in range(64, 69)]
     it.facts.always = it.trip.always = "DENY"
     it.facts.says(pump_pool(0), "DENY")
     it.trip.says(pump_pool(0), "DENY")
-    await until(lambda: len(it.facts.asked) == 256 + 64)  # the newest that waits comes first, and each makes room
-    assert it.facts.asked[256].symbol == "C324"
+    await until(lambda: len(it.facts.asked) == 64 + 64)  # the newest that waits comes first, and each makes room
+    assert it.facts.asked[64].symbol == "C132"
 
 
 # ---- the journal ---------------------------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ from slotzero.localnet.launcher.actors import PURSE_LAMPORTS, Actor, Actors, min
 from slotzero.localnet.launcher.coins import Action, Buy, CoinScript, Sell, script_coin
 from slotzero.localnet.launcher.desk import Desk
 from slotzero.localnet.launcher.freezer import Freezer
-from slotzero.localnet.launcher.mix import CoinKind, Flavour, Mix, plan_coin, seeded
+from slotzero.localnet.launcher.mix import CoinKind, CoinPlan, Flavour, Mix, plan_coin, seeded
 from slotzero.localnet.launcher.traps import set_freeze_trap, set_trap_fee
 from slotzero.solana.addresses import SYSTEM_PROGRAM
 from slotzero.units import BasisPoints, DurationNs, MonoNs
@@ -205,6 +205,16 @@ class Launcher:
         self._enqueue(coin)
         self._wake()
         return coin.mint
+
+    def launch_planned(self, plan: CoinPlan) -> Pubkey | None:
+        """Launch the next coin of this launcher's own series, of the kind that `plan` says. Returns what `launch` does.
+
+        Raises:
+            ValueError: The plan does not fit together.
+        """
+        script = script_coin(self.config.seed, self._next_index, plan)
+        self._next_index += 1
+        return self.launch(script)
 
     def catch_up(self, most: int | None = None) -> bool:
         """Do what is due, at most `most` steps of it (None: all). Returns whether something due may be left."""

@@ -1,0 +1,132 @@
+"""The pools a load scenario launches and the rivals who buy them, as signed transactions. *Pure.*
+
+Every honest coin begins with the venue's own reserves and without a buy of its creator, so what a rival's buy costs is
+worked out once. Rivals only buy: what they spend stays in the curves, and each of them can spend for days.
+"""
+
+import itertools
+from typing import Final
+
+from msgspec import Struct
+from solders.compute_budget import set_compute_unit_limit
+from solders.hash import Hash
+from solders.pubkey import Pubkey
+
+from slotzero.localnet.launcher.actors import Actors, mint_signer, signed
+from slotzero.units import BPS, LAMPORTS_PER_SOL, Lamports
+from slotzero.venues.pumpfun import (
+    FeeConfig,
+    Global,
+    buy,
+    create_associated_token_account,
+    create_v2,
+    fee_rates,
+    fee_recipients,
+    quote_buy,
+    tokens_for_budget,
+    trade_accounts,
+)
+from slotzero.venues.records import FeeRates
+
+__all__ = ["Coin", "CoinMaker"]
+
+_STRIDE: Final = 3
+"""Coins one after the other have other rivals."""
+_SMALL: Final = Lamports(LAMPORTS_PER_SOL * 13 // 100)
+"""Three of them move the price by less than 3 %."""
+_LARGE: Final = Lamports(7 * LAMPORTS_PER_SOL)
+"""One of them moves it by half: more than a profit of 25 % after fees takes."""
+_SLIPPAGE: Final = 10_000
+_CREATE_UNITS: Final = 400_000
+_BUY_UNITS: Final = 250_000
+
+
+class Coin(Struct, frozen=True, kw_only=True):
+    """A pool that is launched.
+
+    Attributes:
+        index: Which of its maker's coins.
+        climbs: Whether a rival buys the price up as soon as the bot holds it.
+    """
+
+    index: int
+    mint: Pubkey
+    creator: Pubkey
+    climbs: bool
+
+
+class _Size(Struct, frozen=True):
+    tokens: int
+    limit: int
+
+
+class CoinMaker:
+    """Makes coins and their rivals' trades.
+
+    Args:
+        seed: What keys and names follow from; on a chain nobody else may have it.
+        venue: The venue's settings.
+        fees: Its fee schedule.
+        climb_every: Every so many coins one climbs; 0 for none.
+    """
+
+    def __init__(self, seed: int, venue: Global, fees: FeeConfig, *, climb_every: int) -> None:
+        self._seed = seed
+        self._venue = venue
+        self._climb_every = climb_every
+        self._numbers = itertools.count()
+        self._actors = Actors(seed)
+        rates = fee_rates(fees, venue.initial_reserves, venue.token_supply)
+        self._small, self._large = (_size(venue, spend, rates) for spend in (_SMALL, _LARGE))
+
+    @property
+    def wallets(self) -> frozenset[Pubkey]:
+        """Return who needs money."""
+        return self._actors.addresses
+
+    def next_coin(self, blockhash: Hash) -> tuple[Coin, bytes]:
+        """Return the next coin, and the transaction that creates it, signed over `blockhash` (about 0.15 ms)."""
+        index = next(self._numbers)
+        creators = self._actors.creators
+        creator, mint = creators[index % len(creators)], mint_signer(self._seed, index)
+        create = create_v2(
+            user=creator.pubkey,
+            mint=mint.pubkey,
+            creator=creator.pubkey,
+            name=f"Load {index}",
+            symbol="LOAD",
+            uri=f"https://ipfs.example/{self._seed}/{index}.json",
+        )
+        climbs = bool(self._climb_every) and index % self._climb_every == 0
+        coin = Coin(index=index, mint=mint.pubkey, creator=creator.pubkey, climbs=climbs)
+        return coin, signed([set_compute_unit_limit(_CREATE_UNITS), create], blockhash, creator.signer, mint)
+
+    def rival_buy(self, coin: Coin, place: int, blockhash: Hash, *, is_large: bool = False) -> bytes:
+        """Return the buy of one of a coin's rivals (about 0.1 ms).
+
+        Args:
+            coin: Which coin.
+            place: Which of its rivals.
+            blockhash: What it is signed over.
+            is_large: Whether it moves the price by half.
+        """
+        rivals = self._actors.rivals
+        rival = rivals[(coin.index * _STRIDE + place) % len(rivals)]
+        protocol, buyback = fee_recipients(self._venue, is_mayhem=False, choice=coin.index)
+        accounts = trade_accounts(
+            rival.wallet, mint=coin.mint, creator=coin.creator, fee_recipient=protocol, buyback_recipient=buyback
+        )
+        size = self._large if is_large else self._small
+        steps = [
+            set_compute_unit_limit(_BUY_UNITS),
+            create_associated_token_account(accounts),
+            buy(accounts, size.tokens, size.limit),
+        ]
+        return signed(steps, blockhash, rival.signer)
+
+
+def _size(venue: Global, spend: Lamports, rates: FeeRates) -> _Size:
+    tokens = tokens_for_budget(venue.initial_reserves, spend, rates)
+    quote = quote_buy(venue.initial_reserves, tokens, rates)
+    assert quote is not None, "a new curve has more than a rival buys"
+    return _Size(quote.tokens, quote.total * (BPS + _SLIPPAGE) // BPS)

@@ -1,0 +1,139 @@
+"""A scenario's last word: what the bot and the chain say of the run, held against the limits that go with it.
+
+The load engine has judged what it saw itself. Here come the figures that only the bot knows (its stages' latencies, its
+books) and the chain's: as named blocks of the result, and as further thresholds. Nothing here can make a run pass that
+the engine has failed.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from slotzero.perf.drift import drift_of
+from slotzero.perf.load_types import LoadResult
+from slotzero.perf.thresholds import ThresholdResult
+from slotzero.workloads.snipe_scenarios.driver import DriverStats
+
+__all__ = ["Limit", "bot_block", "chain_block", "concluded", "drift_block", "driver_block", "machine_block"]
+
+Block = dict[str, float | None]
+
+_INVARIANTS: Final = ("double_buys", "lost_intents", "unknown_open", "unexplained_lamports")
+_STAGES: Final = ("DETECTION", "HONEYPOT", "EXECUTION", "FULL_FLOW", "EXIT")
+_LOST: Final = ("truncated_log", "inconsistent_log", "malformed_frame", "frame_too_large", "malformed_event")
+"""Why the detector drops what may have been a pool; a duplicate has been handed on already."""
+_POINTS: Final = ("p50", "p95", "p99")
+
+
+class Limit(Struct, frozen=True, kw_only=True):
+    """A limit on a figure of a block.
+
+    Attributes:
+        figure: "BLOCK.FIGURE", for example "bot.detection_p95_ms".
+        limit: At most this much; at least, when `is_least`.
+    """
+
+    figure: str
+    limit: float
+    is_least: bool = False
+
+
+def concluded(
+    result: LoadResult, blocks: Mapping[str, Block], limits: Sequence[Limit], notes: Sequence[str] = ()
+) -> LoadResult:
+    """Return the result with its blocks, and judged by the limits as well. *Pure.*"""
+    found = tuple(_judged(limit, blocks) for limit in limits)
+    return replace(
+        result,
+        extra={**result.extra, **blocks},
+        thresholds=(*result.thresholds, *found),
+        passed=result.passed and all(threshold.met for threshold in found),
+        notes=(*result.notes, *notes),
+    )
+
+
+def _judged(limit: Limit, blocks: Mapping[str, Block]) -> ThresholdResult:
+    block, _, figure = limit.figure.partition(".")
+    value = blocks.get(block, {}).get(figure)
+    sign = ">=" if limit.is_least else "<="
+    met = value is not None and (value >= limit.limit if limit.is_least else value <= limit.limit)
+    why = "" if met else "there is no data" if value is None else f"it was {value:.6g}"
+    return ThresholdResult(
+        name=f"{limit.figure}{sign}{limit.limit:g}", limit=limit.limit, value=value, met=met, why=why
+    )
+
+
+def bot_block(document: Mapping[str, Any]) -> Block:
+    """Return the figures of a run document, flat. *Pure.* Latencies are of the newest snipes."""
+    block: Block = {}
+    for stage in _STAGES:
+        figures = document["latency_ms"].get(stage, {})
+        for point in _POINTS:
+            block[f"{stage.lower()}_{point}_ms"] = figures.get(point)
+    snipes = document["snipes"]
+    block |= {name: snipes[name] for name in ("detected", "bought", "closed", "failed")}
+    block["refused"] = sum(snipes["rejected"].values())
+    block["overloaded"] = snipes["rejected"].get("overloaded", 0)
+    block["not_answered_in_time"] = snipes["rejected"].get("not_answered_in_time", 0)
+    block["most_in_flight"] = document["admission"]["most_in_flight"]
+    block["loop_delay_p99_ms"] = document["loop_delay_ms"]["p99"]
+    block["loop_delay_max_ms"] = document["loop_delay_ms"]["max"]
+    block["reads_without_rpc_percent"] = document["account_reads"]["without_rpc_percent"]
+    block["rpc_calls_per_snipe"] = round(sum(document["rpc_calls"].values()) / max(snipes["bought"], 1), 2)
+    dropped = document["feed"]["dropped"]
+    block["events_lost"] = sum(dropped.get(reason, 0) for reason in _LOST) + document["admission"]["dropped"]
+    block |= {name: document["invariants"][name] for name in _INVARIANTS}
+    return block
+
+
+def chain_block(stats: Mapping[str, Any]) -> Block:
+    """Return the chain's figures, flat. *Pure.*"""
+    transactions = stats["transactions"]
+    return {
+        "slot_late_p99_ms": stats["lateness"]["p99Ms"],
+        "slot_late_max_ms": stats["lateness"]["maxMs"],
+        "queue_p50_ms": stats["queue"]["p50Ms"],
+        "queue_p99_ms": stats["queue"]["p99Ms"],
+        "landed": transactions["landed"],
+        "failed": transactions["failed"],
+        "simulated": transactions["simulated"],
+        "gc_max_ms": stats.get("garbage", {}).get("maxMs"),
+    }
+
+
+def driver_block(stats: DriverStats) -> Block:
+    """Return the driver's figures, flat. *Pure.*"""
+    return {
+        "pools": stats.launched,
+        "traps": stats.traps,
+        "traps_bought": stats.traps_bought,
+        "traps_refused": stats.traps_refused,
+        "rival_buys": stats.rival_buys,
+        "late_buys": stats.late_buys,
+        "not_sent": sum(stats.sent_failures.values()),
+        "unreadable": stats.unreadable,
+    }
+
+
+def machine_block(result: LoadResult, cores: int) -> Block:
+    """Return what all processes together used. *Pure.* 100 % is the whole machine."""
+    busy = sum(used.avg_cpu_percent for used in result.resources.values())
+    memory = sum(used.peak_rss_mb for used in result.resources.values())
+    return {"cores": cores, "cpu_percent": round(busy / cores, 2), "rss_mb": round(memory, 1)}
+
+
+def drift_block(result: LoadResult, *, skip_s: float) -> Block:
+    """Return how the run changed while it lasted. *Pure.*"""
+    drift = drift_of(result.timeline, skip_s=skip_s)
+    block: Block = {
+        "p99_first_third_ms": drift.p99_first_ms,
+        "p99_last_third_ms": drift.p99_last_ms,
+        "p99_change_percent": drift.p99_change_percent,
+        "skipped_s": skip_s,
+    }
+    for name, slope in drift.rss_mb_per_h.items():
+        block[f"{name}_rss_mb_per_h"] = round(slope.value, 3)
+        block[f"{name}_rss_mb_per_h_high"] = round(slope.high, 3)
+    return block

@@ -1,0 +1,199 @@
+"""Requests answered without aiohttp, and those that are not: over real sockets, byte by byte where it matters."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator
+
+import aiohttp
+import pytest
+
+from slotzero.localnet.chain import ChainConfig
+from slotzero.localnet.ports import MAX_BODY_BYTES
+from slotzero.localnet.quick_http import QuickConnection
+from slotzero.localnet.server import Localnet, LocalnetConfig, serve
+
+HEALTH = b'{"jsonrpc":"2.0","id":1,"method":"getHealth"}'
+SLOT = b'{"jsonrpc":"2.0","id":2,"method":"getSlot"}'
+
+
+def post(body: bytes, *headers: str, path: str = "/") -> bytes:
+    lines = [f"POST {path} HTTP/1.1", "Host: x", *headers, f"Content-Length: {len(body)}", "", ""]
+    return "\r\n".join(lines).encode() + body
+
+
+@contextlib.asynccontextmanager
+async def chain() -> AsyncIterator[Localnet]:
+    ready: asyncio.Future[Localnet] = asyncio.get_running_loop().create_future()
+    stop = asyncio.Event()
+    config = LocalnetConfig(port=0, direct_port=0, chain=ChainConfig(slot_ms=0))
+    async with asyncio.TaskGroup() as group:
+        group.create_task(serve(config, on_ready=ready.set_result, stop=stop))
+        try:
+            yield await ready
+        finally:
+            stop.set()
+
+
+async def answer(reader: asyncio.StreamReader) -> tuple[int, dict[str, str], bytes]:
+    head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+    headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in head[1:] if line)}
+    return int(head[0].split()[1]), headers, await reader.readexactly(int(headers["content-length"]))
+
+
+async def test_a_request_is_answered_whole_in_pieces_and_pipelined() -> None:
+    async with chain() as localnet:
+        reader, writer = await asyncio.open_connection("127.0.0.1", localnet.endpoints.port)
+        for byte in post(HEALTH):
+            writer.write(bytes([byte]))
+            await writer.drain()
+        status, headers, body = await answer(reader)
+        assert (status, headers["content-type"], json.loads(body)["result"]) == (200, "application/json", "ok")
+        assert "server" not in headers  # aiohttp would have named itself
+        writer.write(post(HEALTH) * 3 + post(SLOT) + post(b"no json"))
+        ids = [json.loads((await answer(reader))[2]).get("id") for _ in range(5)]
+        assert ids == [1, 1, 1, 2, None]
+        writer.close()
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        pytest.param(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n", id="another method"),
+        pytest.param(post(HEALTH, "Connection: close"), id="closes"),
+        pytest.param(post(HEALTH, path="/other"), id="another path"),
+        pytest.param(
+            b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+            + f"{len(HEALTH):x}".encode()
+            + b"\r\n"
+            + HEALTH
+            + b"\r\n0\r\n\r\n",
+            id="chunks",
+        ),
+    ],
+)
+async def test_what_is_uncommon_is_handed_over_and_answered(request_bytes: bytes) -> None:
+    async with chain() as localnet:
+        reader, writer = await asyncio.open_connection("127.0.0.1", localnet.endpoints.port)
+        writer.write(post(SLOT) + request_bytes)
+        assert json.loads((await answer(reader))[2])["id"] == 2
+        status, headers, body = await answer(reader)
+        assert (status, "aiohttp" in headers["server"]) == (200, True)
+        assert b"ok" in body
+        writer.close()
+
+
+async def test_a_body_beyond_the_bound_is_refused_and_an_endless_head_is_not_kept() -> None:
+    async with chain() as localnet:
+        reader, writer = await asyncio.open_connection("127.0.0.1", localnet.endpoints.port)
+        writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % (MAX_BODY_BYTES + 1))
+        writer.write(bytes(MAX_BODY_BYTES + 1))
+        assert (await answer(reader))[0] == 413
+        writer.close()
+        reader, writer = await asyncio.open_connection("127.0.0.1", localnet.endpoints.port)
+        writer.write(b"POST / HTTP/1.1\r\nX: " + b"x" * 20_000)
+        assert (await answer(reader))[0] == 400
+        writer.close()
+
+
+async def test_faults_that_are_set_later_strike_a_connection_that_was_quick_before() -> None:
+    async with chain() as localnet, aiohttp.ClientSession() as http:
+        assert localnet.endpoints.direct is not None
+        reader, writer = await asyncio.open_connection("127.0.0.1", localnet.endpoints.port)
+        writer.write(post(HEALTH))
+        await answer(reader)
+        plan = {"http429": {"next": 1}}
+        request = {"jsonrpc": "2.0", "id": 1, "method": "slotzero_faults", "params": ["first", plan]}
+        await http.post(localnet.endpoints.direct.rpc, json=request)
+        writer.write(post(HEALTH) + post(HEALTH))
+        assert [(await answer(reader))[0] for _ in range(2)] == [429, 200]
+        writer.close()
+
+
+async def test_a_quick_connection_is_cut_and_counted_with_its_request() -> None:
+    async with chain() as localnet, aiohttp.ClientSession() as http:
+        assert localnet.endpoints.direct is not None
+        reader, writer = await asyncio.open_connection("127.0.0.1", localnet.endpoints.port)
+        writer.write(post(HEALTH))
+        await answer(reader)
+        writer.write(post(HEALTH)[:-5])
+        await asyncio.sleep(0)
+        request = {
+            "jsonrpc": "2.0",
+            "id": 1,
+            "method": "slotzero_faults",
+            "params": ["first", {"refuseConnections": True}],
+        }
+        while True:  # until the beginning of the request has come
+            async with http.post(localnet.endpoints.direct.rpc, json={**request, "method": "slotzero_stats"}) as shown:
+                stats = await shown.json()
+            if stats["result"]["ports"]["first"]["connections"] == 1:
+                break
+        await http.post(localnet.endpoints.direct.rpc, json=request)
+        with pytest.raises((ConnectionResetError, asyncio.IncompleteReadError)):
+            await reader.readexactly(1)
+        writer.close()
+        async with http.post(localnet.endpoints.direct.rpc, json={**request, "method": "slotzero_injected"}) as shown:
+            counts = (await shown.json())["result"]["ports"]["first"]
+        assert (counts["cutConnections"], counts["cutRequests"]) == (1, 1)
+
+
+class Pipe(asyncio.Transport):
+    """A transport in memory that remembers what happened to it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written = bytearray()
+        self.is_aborted = False
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.written += data
+
+    def abort(self) -> None:
+        self.is_aborted = True
+
+    def is_closing(self) -> bool:
+        return self.is_aborted
+
+    def pause_reading(self) -> None: ...
+
+    def resume_reading(self) -> None: ...
+
+
+async def test_one_request_is_served_in_a_turn_and_none_while_the_client_does_not_read() -> None:
+    served: list[bytes] = []
+
+    def handle(body: bytes) -> bytes:
+        served.append(body)
+        return b"{}"
+
+    quick = QuickConnection(
+        handle, is_common=lambda: True, hand_over=asyncio.Protocol, on_end=lambda _: None, max_body=1_000
+    )
+    quick.connection_made(pipe := Pipe())
+    quick.data_received(post(b"1") + post(b"2") + post(b"3"))
+    assert served == [b"1"]
+    await asyncio.sleep(0)
+    assert served == [b"1", b"2"]
+    quick.pause_writing()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    quick.data_received(post(b"4"))
+    stopped = list(served)
+    quick.resume_writing()
+    for _ in range(6):
+        await asyncio.sleep(0)
+    assert (stopped, served[-1], pipe.written.count(b"HTTP/1.1 200")) == ([b"1", b"2"], b"4", 4)
+
+
+async def test_a_bug_in_a_method_ends_the_connection() -> None:
+    def handle(_body: bytes) -> bytes:
+        raise ZeroDivisionError
+
+    quick = QuickConnection(
+        handle, is_common=lambda: True, hand_over=asyncio.Protocol, on_end=lambda _: None, max_body=1_000
+    )
+    quick.connection_made(pipe := Pipe())
+    with pytest.raises(ZeroDivisionError):
+        quick.data_received(post(b"1"))
+    assert pipe.is_aborted

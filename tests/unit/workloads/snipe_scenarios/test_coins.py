@@ -1,0 +1,85 @@
+"""The coins and rivals of a load scenario, on a chain of their own."""
+
+import pytest
+from solders.account import Account
+from solders.pubkey import Pubkey
+
+from slotzero.localnet.chain import Chain, ChainConfig, Landed
+from slotzero.solana.addresses import SYSTEM_PROGRAM
+from slotzero.units import BPS
+from slotzero.venues.pumpfun import FEE_CONFIG, GLOBAL, curve_address, decode_curve, decode_fee_config, decode_global
+from slotzero.venues.records import Reserves
+from slotzero.workloads.snipe_scenarios.coins import Coin, CoinMaker
+
+
+@pytest.fixture
+def chain() -> Chain:
+    return Chain(ChainConfig(slot_ms=60_000))
+
+
+@pytest.fixture
+def maker(chain: Chain) -> CoinMaker:
+    venue, fees = chain.account(GLOBAL), chain.account(FEE_CONFIG)
+    assert venue is not None
+    assert fees is not None
+    maker = CoinMaker(5, decode_global(venue.data), decode_fee_config(fees.data), climb_every=2)
+    for wallet in maker.wallets:
+        chain.set_account(wallet, Account(10**15, b"", SYSTEM_PROGRAM))
+    return maker
+
+
+def land(chain: Chain, raw: bytes) -> None:
+    landed = chain.submit(raw)
+    assert isinstance(landed, Landed)
+    assert landed.record.err is None
+
+
+def create(chain: Chain, maker: CoinMaker) -> Coin:
+    coin, creation = maker.next_coin(chain.block.blockhash)
+    land(chain, creation)
+    return coin
+
+
+def reserves(chain: Chain, mint: Pubkey) -> Reserves:
+    account = chain.account(curve_address(mint))
+    assert account is not None
+    return decode_curve(account.data).reserves
+
+
+def price_change_bps(chain: Chain, coin: Coin, before: Reserves) -> int:
+    after = reserves(chain, coin.mint)
+    return (after.virtual_quote * before.virtual_token * BPS) // (after.virtual_token * before.virtual_quote) - BPS
+
+
+def test_every_second_coin_climbs_and_all_have_mints_of_their_own(chain: Chain, maker: CoinMaker) -> None:
+    coins = [create(chain, maker) for _ in range(4)]
+    assert [coin.climbs for coin in coins] == [True, False, True, False]
+    assert len({coin.mint for coin in coins}) == 4
+
+
+def test_three_rivals_move_the_price_by_less_than_a_take_profit_and_a_large_buy_by_more(
+    chain: Chain, maker: CoinMaker
+) -> None:
+    coin = create(chain, maker)
+    launched = reserves(chain, coin.mint)
+    for place in range(3):
+        land(chain, maker.rival_buy(coin, place, chain.block.blockhash))
+    assert 0 < price_change_bps(chain, coin, launched) < 300
+    before = reserves(chain, coin.mint)
+    land(chain, maker.rival_buy(coin, 3, chain.block.blockhash, is_large=True))
+    assert 4_000 < price_change_bps(chain, coin, before) < 7_000
+
+
+def test_a_large_buy_lands_behind_all_small_ones_of_a_position(chain: Chain, maker: CoinMaker) -> None:
+    coin = create(chain, maker)
+    for place in (1, 2, 4):
+        land(chain, maker.rival_buy(coin, place, chain.block.blockhash))
+    land(chain, maker.rival_buy(coin, 0, chain.block.blockhash, is_large=True))
+
+
+def test_no_coin_climbs_when_none_is_wanted(chain: Chain) -> None:
+    venue, fees = chain.account(GLOBAL), chain.account(FEE_CONFIG)
+    assert venue is not None
+    assert fees is not None
+    maker = CoinMaker(5, decode_global(venue.data), decode_fee_config(fees.data), climb_every=0)
+    assert not any(maker.next_coin(chain.block.blockhash)[0].climbs for _ in range(3))

@@ -1,0 +1,134 @@
+"""Blocks and limits of a finished run."""
+
+import asyncio
+
+from slotzero.perf.arrivals import Closed
+from slotzero.perf.load import load_test_service
+from slotzero.perf.load_types import LoadOutcome, LoadResult, LoadTestConfig, Window
+from slotzero.workloads.snipe_scenarios.catalogue import SCENARIOS, bundles_block
+from slotzero.workloads.snipe_scenarios.climb import _rate, climb
+from slotzero.workloads.snipe_scenarios.conclusion import Limit, concluded, machine_block
+
+
+async def nothing() -> None:
+    await asyncio.sleep(0.01)
+
+
+async def measured(users: int = 2) -> LoadResult:
+    config = LoadTestConfig(scenario="T", arrivals=Closed(users=users), duration=0.1, freeze_gc=False)
+    outcome = await load_test_service.run(nothing, config)
+    assert isinstance(outcome, LoadResult)
+    return outcome
+
+
+async def test_a_limit_is_met_missed_or_without_data() -> None:
+    result = await measured()
+    limits = (
+        Limit(figure="bot.a", limit=5),
+        Limit(figure="bot.a", limit=4),
+        Limit(figure="bot.a", limit=4, is_least=True),
+        Limit(figure="bot.b", limit=1),
+        Limit(figure="chain.c", limit=1),
+    )
+    judged = concluded(result, {"bot": {"a": 5, "b": None}}, limits, ["a note"])
+    found = judged.thresholds[len(result.thresholds) :]
+    assert [(threshold.name, threshold.met, threshold.why) for threshold in found] == [
+        ("bot.a<=5", True, ""),
+        ("bot.a<=4", False, "it was 5"),
+        ("bot.a>=4", True, ""),
+        ("bot.b<=1", False, "there is no data"),
+        ("chain.c<=1", False, "there is no data"),
+    ]
+    assert (judged.passed, judged.extra, judged.notes[-1]) == (False, {"bot": {"a": 5, "b": None}}, "a note")
+
+
+async def test_limits_that_are_met_change_no_verdict_and_never_make_a_failed_run_pass() -> None:
+    result = await measured()
+    met = (Limit(figure="bot.a", limit=1),)
+    for passed in (True, False):
+        before = LoadResult(**{name: getattr(result, name) for name in result.__struct_fields__} | {"passed": passed})
+        assert concluded(before, {"bot": {"a": 1}}, met).passed is passed
+
+
+async def test_the_machine_is_all_processes_over_all_cores() -> None:
+    result = await measured()
+    block = machine_block(result, 4)
+    (driver,) = result.resources.values()
+    assert block == {
+        "cores": 4,
+        "cpu_percent": round(driver.avg_cpu_percent / 4, 2),
+        "rss_mb": round(driver.peak_rss_mb, 1),
+    }
+
+
+def test_bundles_have_a_share_only_where_there_are_some() -> None:
+    assert bundles_block({"accepted": 0, "landed": 0})["landed_percent"] is None
+    assert bundles_block({"accepted": 8, "landed": 7})["landed_percent"] == 87.5
+
+
+class Service:
+    """A service of a known capacity: more users than it has places bring nothing, and far more make it collapse."""
+
+    def __init__(self, places: int, *, collapses: bool) -> None:
+        self.places = places
+        self.collapses = collapses
+        self.steps: list[int] = []
+
+    async def load(self, config: LoadTestConfig) -> LoadOutcome:
+        plan = config.plan
+        assert isinstance(plan, Closed)
+        self.steps.append(plan.users)
+        result = await measured()
+        rate = float(min(plan.users, self.places))
+        if self.collapses and plan.users > 2 * self.places:
+            rate /= 10
+        values = {name: getattr(result, name) for name in result.__struct_fields__}
+        return LoadResult(**values | {"concurrency": plan.users, "achieved_ops_per_s": rate, "timeline": ()})
+
+
+async def test_a_steps_rate_is_that_of_its_last_two_thirds() -> None:
+    def window(at_s: int, ops: int) -> Window:
+        return Window(
+            at_s=at_s, span_s=1, ops=ops, errors=0, started=0, missed=0, in_flight=0, ops_per_s=ops, cpu_percent=0
+        )
+
+    result = await measured()
+    values = {name: getattr(result, name) for name in result.__struct_fields__}
+    # Users still come for three seconds; what ends after the plan's nine is no part of its rate either.
+    timeline = tuple(window(second, ops) for second, ops in enumerate((0, 0, 1, 6, 6, 6, 6, 6, 6, 90)))
+    assert _rate(LoadResult(**values | {"duration_s": 9.0, "timeline": timeline})) == 6
+
+
+async def test_a_climb_finds_the_capacity_and_what_twice_of_it_does() -> None:
+    for collapses, left in ((False, 100.0), (True, 10.0)):
+        service = Service(300, collapses=collapses)
+        config = LoadTestConfig(scenario="STRESS", arrivals=Closed(users=200), duration=60)
+        first = await service.load(config)
+        assert isinstance(first, LoadResult)
+        blocks, incidents = await climb(first, config, service.load)
+        assert (
+            service.steps == [200, 300, 450, 600, 600, 600] if not collapses else service.steps[:3] == [200, 300, 450]
+        )
+        assert (blocks["capacity"]["users"], blocks["capacity"]["ops_per_s"]) == (300, 300)
+        if not collapses:
+            assert blocks["capacity"]["at_twice_users_percent"] == left
+        assert incidents == []
+
+
+def test_the_eight_are_there_and_each_is_held_against_something() -> None:
+    assert [scenario.name for scenario in SCENARIOS] == [
+        "BASELINE",
+        "MODERATE",
+        "HEAVY",
+        "STRESS",
+        "SPIKE",
+        "SUSTAINED",
+        "FAST_SNIPES",
+        "SLOW_SNIPES",
+    ]
+    for scenario in SCENARIOS:
+        metrics = [threshold.metric for threshold in scenario.config.thresholds]
+        assert {"success_percent", "rss_mb:bot", "rss_mb:chain"} <= set(metrics), scenario.name
+        plan = scenario.config.plan
+        assert isinstance(plan, Closed)
+        assert plan.jitter_s == 0.2
