@@ -58,7 +58,7 @@ _ADJECTIVES: Final = """
     Rapid Retro Royal Sleepy Smol Solar Spicy Super Tiny Turbo Wild Zen
 """.split()  # noqa: SIM905 - a literal would take a line for each word
 _NOUNS: Final = """
-    Ape Badger Bear Bonk Bull Camel Cat Corgi Crab Dog Duck Ferret Fox Frog Gecko Goat Hamster Hippo Koala Lemur
+    Asp Badger Bear Bonk Bull Camel Cat Corgi Crab Dog Duck Ferret Fox Frog Gecko Goat Hamster Hippo Koala Lemur
     Llama Lobster Moose Moth Otter Owl Panda Parrot Penguin Pigeon Pug Raccoon Rat Seal Shark Sloth Squid Toad
     Turtle Walrus Whale Wolf Wombat Yak
 """.split()  # noqa: SIM905 - likewise
