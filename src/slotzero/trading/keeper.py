@@ -258,7 +258,11 @@ class PositionKeeper:
             mint = self._market.pool.mint
             log.info("%s of %s: %s", alert.signal, mint, alert.detail)
             self._context.alerts.append(RaisedAlert(mint=mint, alert=alert))
-            sells = self._act(self._machine.on_signal(rug_signal(alert), now), now)
+            signal = rug_signal(alert)
+            if self._watch.state is None:  # nothing can be priced yet: it is told again with the first price
+                self._watch.signal(signal)
+                continue
+            sells = self._act(self._machine.on_signal(signal, now), now)
             if sells:
                 took = elapsed_ns(now, self._context.clock.mono_ns())
                 self._context.timings.add(Component.RUG_DETECTION, took)

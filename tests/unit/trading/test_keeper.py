@@ -18,6 +18,7 @@ from slotzero.trading.journal import IntentLanded, IntentUnknown, PositionRecord
 from slotzero.trading.keeper import PositionKeeper
 from slotzero.trading.plan import BuyPlan, plan_buy
 from slotzero.trading.pool_watch import PoolWatch
+from slotzero.trading.rug_rules import RugAlert
 from slotzero.trading.rules import exit_rules
 from slotzero.units import LamportsDelta, Slot, TokenAmount
 from slotzero.venues.pumpfun.trader import PumpfunMarket
@@ -408,6 +409,19 @@ async def test_older_state_than_is_known_counts_for_nothing(lab: Lab) -> None:
     held.price_unheard(0)
     await held.watch.read()
     assert held.watch.state == known
+
+
+async def test_rug_before_the_first_price_is_sold_with_it(lab: Lab) -> None:
+    held = await hold(lab, is_known=False)
+    await until(lambda: lab.node.asked("getMultipleAccounts"))
+    alert = RugAlert(signal="creator_dump", act="exit_now", slot=Slot(1), detail="the creator sold")
+    held.keeper._alert([alert], lab.clock.mono_ns())
+    assert lab.node.sent == []
+    lab.node.on_send = lab.node.lands
+    lab.node.accounts[str(POOL.pool)] = curve_data(held.after)
+    lab.jump_when_asleep()
+    await held.running
+    assert (held.position.state, held.position.reason) == ("closed", "rug")
 
 
 # ---- a curve that is complete ---------------------------------------------------------------------------------------
