@@ -34,7 +34,7 @@ run: $(VENV)/.run ## start the embedded chain and snipe until three positions ar
 	@$(BIN)/slotzero run --until-closed 3
 
 test: $(VENV)/.dev ## the whole test suite (at most five minutes)
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not performance and not load"
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not performance and not load and not long"
 
 check: $(VENV)/.dev ## lint, types, import rules
 	@$(BIN)/ruff format --check .

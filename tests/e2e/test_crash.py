@@ -11,6 +11,7 @@ from crash_harness import crash
 KILLS = 20
 
 
+@pytest.mark.long
 @pytest.mark.timeout(240)  # a life of the bot takes two seconds, on a busy machine more
 @pytest.mark.parametrize("store", ["sqlite", "postgresql"])
 def test_bot_killed_again_and_again_loses_and_doubles_nothing(
