@@ -89,6 +89,7 @@ def test_ctrl_c_ends_with_what_there_is(tmp_path: Path) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "slotzero", "bench", "METADATA", "--samples", "1000000", "--json", "out.json"],
         cwd=tmp_path,
+        env={**os.environ, "TERM": "xterm"},  # a dumb terminal is shown no progress, which this waits for
         stdout=subprocess.PIPE,
         stderr=stderr,
         text=True,
