@@ -157,7 +157,7 @@ class Privacy:
         return FeeVariation(limit_bps=draw(0, limit), price_bps=draw(lowest, bid), tip_bps=draw(lowest, bid))
 
     def _draw(self, low: int, high: int) -> int:
-        """Return a whole number from `low` to `high`, both included. `randint` takes five times as long.
+        """Return a whole number from `low` to `high`, both included. `randint` took 2.5 times as long here.
 
         Of 2**53 steps, so it is even enough for spans below 10**14, which all of ours are.
         """
