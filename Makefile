@@ -3,9 +3,13 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && { echo $$p; break; }; done)
 VENV := .venv
 BIN := $(VENV)/bin
-# Many tests wait for slots and processes, so one worker more than there are cores.
+# Many tests wait for slots and processes, so one worker more than there are cores. On a machine that stalls, one of
+# thousands may miss its second: it is tried once more, alone with its name in the summary (RERUN), which wants mending.
 WORKERS ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null | awk '{ print $$1 + 1 }')
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -q
+
+# The tests start many processes, and each would compile the sources anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check fix ci bench selftest programs lock clean
@@ -34,7 +38,7 @@ run: $(VENV)/.run ## start the embedded chain and snipe until three positions ar
 	@$(BIN)/slotzero run --until-closed 3
 
 test: $(VENV)/.dev ## the whole test suite (at most five minutes)
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not performance and not load and not long"
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --reruns 1 -rfER -m "not performance and not load and not long"
 
 check: $(VENV)/.dev ## lint, types, import rules
 	@$(BIN)/ruff format --check .

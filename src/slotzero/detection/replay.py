@@ -49,7 +49,8 @@ class _Kind(Struct):
 
 
 class _RecordedLine(Struct):
-    frame: msgspec.Raw
+    kind: str
+    frame: msgspec.Raw = msgspec.Raw()
 
 
 class _Block(Struct):
@@ -70,7 +71,6 @@ class _BlockParams(Struct):
 
 
 _RECORDED: Final = b'{"kind":"'
-_RECORDED_FRAME: Final = b'{"kind":"frame"'
 _RECORDED_LINE: Final = msgspec.json.Decoder(_RecordedLine)
 _KIND: Final = msgspec.json.Decoder(_Kind)
 _TRANSACTION: Final = msgspec.json.Decoder(TransactionDocument)
@@ -92,10 +92,11 @@ class Replay:
     def feed(self, document: bytes) -> None:
         """Take one document; what it is not is counted as a malformed frame."""
         if document.startswith(_RECORDED):
-            if not document.startswith(_RECORDED_FRAME):
-                return
             with suppress(*UNREADABLE):  # a damaged line stays what it is, and is counted
-                document = bytes(_RECORDED_LINE.decode(document).frame)
+                line = _RECORDED_LINE.decode(document)
+                if line.kind != "frame":
+                    return
+                document = bytes(line.frame)
         if len(document) > MAX_FRAME_BYTES:
             self._detector.drop_document(DropReason.FRAME_TOO_LARGE)
             return
