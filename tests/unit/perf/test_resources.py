@@ -53,11 +53,13 @@ def test_a_spike_of_memory_between_two_readings_is_the_peak() -> None:
 
 
 def test_memory_that_stays_is_growth() -> None:
+    gc.collect()
     with ResourceWatch() as watch:
-        kept = [bytes(1_000) for _ in range(40_000)]
+        kept: list[object] = [bytes(100) for _ in range(100_000)]
+        kept.append(b"\1" * 64_000_000)  # too large for memory that earlier tests have left free
     found = watch.stats()
-    assert found.heap_blocks_growth >= 40_000
-    assert found.rss_growth_mb > 10
+    assert found.heap_blocks_growth >= 90_000
+    assert found.rss_growth_mb > 40
     del kept
 
 

@@ -125,7 +125,9 @@ async def test_watch_keeps_counted_samples_only_and_sees_what_blocks_and_collect
     seen = watch.evidence(outcome)
 
     assert len(seen.samples) == 10
-    assert (True, True) in [(block.in_sample, "fn" in block.where) for block in seen.blocks]  # a busy machine adds its own
+    assert (True, True) in [
+        (block.in_sample, "fn" in block.where) for block in seen.blocks
+    ]  # a busy machine adds its own
     assert any(pause.generation == 2 for pause in seen.pauses)
     assert seen.memory
     assert seen.is_async
