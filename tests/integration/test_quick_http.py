@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import time
 from collections.abc import AsyncIterator
 
 import aiohttp
@@ -10,7 +11,7 @@ import pytest
 
 from slotzero.localnet.chain import ChainConfig
 from slotzero.localnet.ports import MAX_BODY_BYTES
-from slotzero.localnet.quick_http import QuickConnection
+from slotzero.localnet.quick_http import QuickConnection, Turns
 from slotzero.localnet.server import Localnet, LocalnetConfig, serve
 
 HEALTH = b'{"jsonrpc":"2.0","id":1,"method":"getHealth"}'
@@ -168,7 +169,12 @@ async def test_one_request_is_served_in_a_turn_and_none_while_the_client_does_no
         return b"{}"
 
     quick = QuickConnection(
-        handle, is_common=lambda: True, hand_over=asyncio.Protocol, on_end=lambda _: None, max_body=1_000
+        Turns(lambda _: False),
+        handle,
+        is_common=lambda: True,
+        hand_over=asyncio.Protocol,
+        on_end=lambda _: None,
+        max_body=1_000,
     )
     quick.connection_made(pipe := Pipe())
     quick.data_received(post(b"1") + post(b"2") + post(b"3"))
@@ -186,12 +192,41 @@ async def test_one_request_is_served_in_a_turn_and_none_while_the_client_does_no
     assert (stopped, served[-1], pipe.written.count(b"HTTP/1.1 200")) == ([b"1", b"2"], b"4", 4)
 
 
+async def test_reads_that_pile_up_wait_behind_what_is_urgent_and_are_all_served_in_their_order() -> None:
+    served: list[bytes] = []
+
+    def handle(body: bytes) -> bytes:
+        served.append(body)
+        time.sleep(0.002)  # more than a slice
+        return b"{}"
+
+    turns, pipes = Turns(lambda body: body.startswith(b"send")), [Pipe() for _ in range(6)]
+    for pipe, body in zip(pipes, (b"read 1", b"read 2", b"read 3", b"send 1", b"read 4", b"send 2"), strict=True):
+        quick = QuickConnection(
+            turns, handle, is_common=lambda: True, hand_over=asyncio.Protocol, on_end=lambda _: None, max_body=1_000
+        )
+        quick.connection_made(pipe)
+        quick.data_received(post(body))
+    assert served == [b"read 1", b"send 1", b"send 2"]
+    await asyncio.sleep(0)
+    assert served[3:] == [b"read 2"]
+    for _ in range(4):
+        await asyncio.sleep(0)
+    assert served[3:] == [b"read 2", b"read 3", b"read 4"]
+    assert all(pipe.written.count(b"HTTP/1.1 200") == 1 for pipe in pipes)
+
+
 async def test_a_bug_in_a_method_ends_the_connection() -> None:
     def handle(_body: bytes) -> bytes:
         raise ZeroDivisionError
 
     quick = QuickConnection(
-        handle, is_common=lambda: True, hand_over=asyncio.Protocol, on_end=lambda _: None, max_body=1_000
+        Turns(lambda _: False),
+        handle,
+        is_common=lambda: True,
+        hand_over=asyncio.Protocol,
+        on_end=lambda _: None,
+        max_body=1_000,
     )
     quick.connection_made(pipe := Pipe())
     with pytest.raises(ZeroDivisionError):

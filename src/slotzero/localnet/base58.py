@@ -7,18 +7,26 @@ from slotzero.errors import MalformedError
 __all__ = ["base58_decode", "base58_encode"]
 
 _ALPHABET: Final = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
+_PAIR: Final = 58 * 58
+_PAIRS: Final = [first + second for first in _ALPHABET for second in _ALPHABET]
+_PAIRS_PER_LIMB: Final = 5
+_LIMB: Final = _PAIR**_PAIRS_PER_LIMB
+"""Below 2^60: one long division takes ten digits off, the rest is done on small integers."""
 _DIGITS: Final = {letter: value for value, letter in enumerate(_ALPHABET)}
 
 
 def base58_encode(data: bytes) -> str:
     """Return `data` in base58. *Pure.* Quadratic in its length: meant for instruction data, not for accounts."""
     number = int.from_bytes(data, "big")
-    letters: list[str] = []
+    pairs: list[str] = []
     while number:
-        number, digit = divmod(number, 58)
-        letters.append(_ALPHABET[digit])
+        number, limb = divmod(number, _LIMB)
+        for _ in range(_PAIRS_PER_LIMB):
+            limb, pair = divmod(limb, _PAIR)
+            pairs.append(_PAIRS[pair])
+    pairs.reverse()
     zeros = len(data) - len(data.lstrip(b"\0"))
-    return "1" * zeros + "".join(reversed(letters))
+    return "1" * zeros + "".join(pairs).lstrip("1")
 
 
 def base58_decode(text: str, max_chars: int) -> bytes:

@@ -23,7 +23,7 @@ from slotzero.errors import UsageError
 from slotzero.localnet.faults import FaultCounts, FaultPlan, Faults
 from slotzero.localnet.params import RpcFault
 from slotzero.localnet.pubsub import Outbox, Pubsub
-from slotzero.localnet.quick_http import QuickConnection
+from slotzero.localnet.quick_http import QuickConnection, Turns
 from slotzero.localnet.rpc import Rpc, error_json, is_admin
 from slotzero.units import DurationNs, MonoNs
 
@@ -34,6 +34,7 @@ logger = logging.getLogger(__name__)
 HOST: Final = "127.0.0.1"
 MAX_BODY_BYTES: Final = 1024 * 1024
 """aiohttp's own default for a request's body, and our bound for a WebSocket message."""
+_SEND: Final = b'"sendTransaction"'
 _BACKLOG: Final = 1024
 _CLOSE_TIMEOUT_S: Final = 1.0
 _GOING_AWAY: Final = 1001
@@ -203,9 +204,11 @@ class Port(LoopbackPort):
         """Requests by connection; WebSockets are no requests."""
         self._websockets: set[web.WebSocketResponse] = set()
         self._quick: set[QuickConnection] = set()
+        self._turns = Turns(lambda body: _SEND in body)
 
     def _protocol(self) -> asyncio.Protocol:
         quick = QuickConnection(
+            self._turns,
             self._answer_quickly,
             is_common=lambda: not self.faults.is_armed,
             hand_over=self._http,

@@ -5,14 +5,20 @@ is not the common case (another method or path, an upgrade, chunks, a port with 
 connection with everything read so far, and stays there.
 
 One request of a connection is served in a turn of the loop, so that a client that pipelines takes turns with the others
-and with the slot timer.
+and with the slot timer. When many arrive at once, those that only read wait behind transactions and the timer, a slice
+of time in each turn: a real node, too, takes transactions in apart from what it answers.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Final, cast
 
-__all__ = ["QuickConnection"]
+from slotzero.clock import later, mono_ns
+from slotzero.units import DurationNs, MonoNs
+
+__all__ = ["QuickConnection", "Turns"]
 
 _BEGINNING: Final = b"POST / HTTP/1.1\r\n"
 _HEAD_END: Final = b"\r\n\r\n"
@@ -27,12 +33,55 @@ _UNCOMMON: Final = (
 _MAX_HEAD_BYTES: Final = 8_192
 _LENGTH_DIGITS: Final = 7
 _ANSWER: Final = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
+_SLICE: Final = DurationNs(1_000_000)
+
+
+class Turns:
+    """When requests are served, for all connections of a loop together.
+
+    Args:
+        is_urgent: Tells whether a body is served as soon as it has arrived, whatever waits.
+    """
+
+    def __init__(self, is_urgent: Callable[[bytes], bool]) -> None:
+        self._is_urgent = is_urgent
+        self._waiting: deque[Callable[[], None]] = deque()
+        self._until = MonoNs(0)
+        self._is_turning = False
+
+    def may_begin(self, body: bytes) -> bool:
+        """Tell whether a request may be served now; if not, `wait`. *Hot path.*"""
+        if self._is_urgent(body):
+            return True
+        if self._is_turning:
+            return not self._waiting and mono_ns() < self._until
+        self._begin_slice()
+        return True
+
+    def wait(self, serve: Callable[[], None]) -> None:
+        """Have `serve` called when it is its turn."""
+        self._waiting.append(serve)
+
+    def _begin_slice(self) -> None:
+        self._is_turning = True
+        self._until = later(mono_ns(), _SLICE)
+        asyncio.get_running_loop().call_soon(self._turn)
+
+    def _turn(self) -> None:
+        self._is_turning = False
+        if self._waiting:
+            self._begin_slice()
+        while self._waiting:
+            self._waiting.popleft()()
+            if mono_ns() >= self._until:
+                return
 
 
 class QuickConnection(asyncio.Protocol):
     """Serves one connection until something uncommon comes.
 
     Args:
+        turns: When each request is served.
         answer: Returns the answer to a body.
         is_common: Whether requests may be answered here at all; asked before each.
         hand_over: Returns what serves the connection from then on.
@@ -42,6 +91,7 @@ class QuickConnection(asyncio.Protocol):
 
     def __init__(
         self,
+        turns: Turns,
         answer: Callable[[bytes], bytes],
         *,
         is_common: Callable[[], bool],
@@ -49,6 +99,7 @@ class QuickConnection(asyncio.Protocol):
         on_end: Callable[["QuickConnection"], None],
         max_body: int,
     ) -> None:
+        self._turns = turns
         self._answer = answer
         self._is_common = is_common
         self._hand_over = hand_over
@@ -100,16 +151,16 @@ class QuickConnection(asyncio.Protocol):
             self._is_waiting = True
             self._loop.call_soon(self._take_turn)
 
-    def _take_turn(self) -> None:
+    def _take_turn(self, *, has_waited: bool = False) -> None:
         self._is_waiting = False
         if self.transport is None or self._is_paused:
             return
         if len(self._buffer) <= self._max_body:
             self.transport.resume_reading()
         if self._buffer:
-            self._serve_one()
+            self._serve_one(has_waited=has_waited)
 
-    def _serve_one(self) -> None:
+    def _serve_one(self, *, has_waited: bool = False) -> None:
         transport, buffer = self.transport, self._buffer
         if transport is None or transport.is_closing():
             return
@@ -126,6 +177,10 @@ class QuickConnection(asyncio.Protocol):
             self._needs = end
             return
         body = bytes(buffer[begin:end])
+        if not (has_waited or self._turns.may_begin(body)):
+            self._is_waiting = True
+            self._turns.wait(partial(self._take_turn, has_waited=True))
+            return
         del buffer[:end]
         self._needs = 0
         try:

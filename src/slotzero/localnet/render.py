@@ -140,9 +140,9 @@ def inner_instructions_json(metadata: TransactionMetadata) -> list[dict[str, obj
             "index": index,
             "instructions": [
                 {
-                    "programIdIndex": inner.instruction().program_id_index,
-                    "accounts": list(inner.instruction().accounts),
-                    "data": base58_encode(bytes(inner.instruction().data)),
+                    "programIdIndex": (instruction := inner.instruction()).program_id_index,  # each call copies
+                    "accounts": list(instruction.accounts),
+                    "data": base58_encode(bytes(instruction.data)),
                     "stackHeight": inner.stack_height(),
                 }
                 for inner in calls
