@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from bot_process import attached_config, localnet
 from slotzero.perf.result_file import read_result_file
+from slotzero.perf.types import BenchmarkResult
 
 
 def bench(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -44,6 +46,26 @@ def test_two_components_make_a_table_a_file_and_a_baseline(tmp_path: Path) -> No
     assert "\x1b" not in ended.stdout + ended.stderr
 
 
+def test_own_endpoints_are_read_and_what_strangers_do_there_is_measured(tmp_path: Path) -> None:
+    with localnet("--launches-per-s", "8") as endpoints:
+        config = attached_config(tmp_path, endpoints)
+        ended = bench(
+            *("--cluster", "paper", "--config", str(config), "--samples", "4", "--warmup", "1", "--json", "out.json"),
+            folder=tmp_path,
+        )
+    assert ended.returncode in (0, 1), ended.stderr  # on a busy machine a target may be missed
+    document = read_result_file(tmp_path / "out.json")
+    assert [result.name for result in document.results] == [
+        *("DETECTION", "HONEYPOT", "FILTERS", "PRIVACY", "WALLET_ROTATION", "FEE_OPTIMIZATION", "METADATA"),
+        "PRICE_FEED",
+    ]
+    for result in document.results:
+        assert isinstance(result, BenchmarkResult), result
+        assert result.throughput.success_rate_percent > 99, result.errors
+    assert document.environment.extra == {"cluster": "paper", "endpoint": endpoints["rpc"], "seed": "7"}
+    assert f"4 samples on {endpoints['rpc']}, nothing is sent there" in ended.stdout
+
+
 def test_json_on_stdout_is_one_document_and_nothing_else(tmp_path: Path) -> None:
     ended = bench("WALLET_ROTATION", "--samples", "10", "--json", "-", folder=tmp_path)
     assert ended.returncode == 0
@@ -55,13 +77,18 @@ def test_json_on_stdout_is_one_document_and_nothing_else(tmp_path: Path) -> None
     ("arguments", "told"),
     [
         (["SPEED"], "there is no component 'SPEED'"),
-        (["--cluster", "paper"], "not available yet"),
+        (["--cluster", "paper"], "name a file that has them with --config FILE"),
+        (["--cluster", "paper", "--config", "absent.toml"], "absent.toml does not exist"),
+        (["--cluster", "paper", "--config", "empty.toml"], "set [cluster] rpc_url and ws_url"),
+        (["--cluster", "paper", "EXIT", "privacy"], "EXIT would trade; with --cluster paper there are DETECTION"),
+        (["--config", "empty.toml"], "--config belongs to --cluster paper"),
         (["PRIVACY", "--save-baseline", "../x"], "a baseline's name"),
         (["--json", "absent/out.json"], "absent/out.json cannot be written: there is no folder absent"),
         (["--json", "."], ". cannot be written: it is a folder"),
     ],
 )
 def test_wrong_use_is_one_sentence_and_exit_2(arguments: list[str], told: str, tmp_path: Path) -> None:
+    (tmp_path / "empty.toml").touch()
     ended = bench(*arguments, folder=tmp_path)
     assert ended.returncode == 2
     assert told in ended.stderr

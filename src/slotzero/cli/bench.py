@@ -48,6 +48,9 @@ def bench(
     samples: Annotated[int, typer.Option(min=1, max=10_000_000, help="Counted calls of each.")] = 100,
     warmup: Annotated[int, typer.Option(min=0, max=1_000_000, help="Calls before them that are not counted.")] = 10,
     cluster: Annotated[Cluster, typer.Option(help="What to measure on.")] = Cluster.LOCALNET,
+    config: Annotated[
+        Path | None, typer.Option(help="With --cluster paper: the TOML file that names your endpoints.")
+    ] = None,
     slot_ms: Annotated[
         int, typer.Option(min=0, max=10_000, help="The embedded chain's slot; 0 opens one after each transaction.")
     ] = 200,
@@ -66,6 +69,9 @@ def bench(
 
     Each is measured in a process of its own, with a chain of its own. Ctrl-C ends with what there is.
 
+    --cluster paper measures those that spend nothing on the endpoints of your own configuration, on coins that
+    strangers create and trade meanwhile; nothing is sent there.
+
     With --profile each is run once more in the same surroundings, watched; the figures stay those of the first time.
     Files go to FILE.profile beside the result file, or to slotzero.profile here; `slotzero report` links them.
 
@@ -73,16 +79,18 @@ def bench(
 
     Example: slotzero bench DETECTION FULL_FLOW --samples 200 --json out.json
     """
-    if cluster is not Cluster.LOCALNET:
-        raise UsageError(f"--cluster {cluster.value} is not available yet; use --cluster localnet")
+    is_paper = cluster is Cluster.PAPER
+    if config is not None and not is_paper:
+        raise UsageError("--config belongs to --cluster paper; the embedded chain needs none")
     if memory and not profile:
         raise UsageError("--memory belongs to --profile; give both")
     # Here, so that `slotzero --help` loads none of the bot's parts.
     from slotzero.observe.bench_session import bench_session  # noqa: PLC0415
-    from slotzero.workloads.bench_run import BenchPlan, components_named  # noqa: PLC0415
+    from slotzero.workloads.bench_run import BenchPlan, components_named, own_endpoints  # noqa: PLC0415
 
     plan = BenchPlan(
-        components=components_named(components or []),
+        components=components_named(components or [], spend_nothing=is_paper),
+        own=own_endpoints(config) if is_paper else None,
         samples=samples,
         warmup=warmup,
         slot_ms=slot_ms,

@@ -1,4 +1,6 @@
-"""Measure components of the sniper, each in a process of its own with a chain of its own, and make a document of it.
+"""Measure components of the sniper, each in a process of its own, and make a document of it.
+
+Each has an embedded chain of its own, or all read the user's own endpoints.
 
 The components that mostly wait for slots are measured side by side, the others alone: two processes that compute would
 measure each other, two that wait do not. Each result names who ran beside it.
@@ -12,6 +14,7 @@ from typing import Final, Protocol
 from msgspec import Struct
 from msgspec.structs import replace
 
+from slotzero.config import load
 from slotzero.errors import UsageError
 from slotzero.localnet.endpoints import DEFAULT_SLOT_MS
 from slotzero.perf.benchmark import BenchmarkService
@@ -27,16 +30,38 @@ from slotzero.perf.types import (
     Progress,
     SecondLook,
 )
+from slotzero.secret import redacted_url
 from slotzero.trace import COMPONENTS, Component
-from slotzero.workloads.components import COMPONENT_WORKLOADS
+from slotzero.workloads.components import COMPONENT_WORKLOADS, PAPER_WORKLOADS, ComponentWorkload
+from slotzero.workloads.paper_run import paper_cluster
 from slotzero.workloads.targets import DETECTION_OWN_P50_MS, stage_targets_ns, target_of
 
-__all__ = ["BenchObserver", "BenchPlan", "components_named", "is_good", "run_benchmarks"]
+__all__ = [
+    "BenchObserver",
+    "BenchPlan",
+    "OwnEndpoints",
+    "components_named",
+    "is_good",
+    "own_endpoints",
+    "run_benchmarks",
+]
 
 NETWORK: Final = "none"
 """The only network profile of the embedded chain: nothing lies between a client and it."""
 _LIBRARIES: Final = ("solders", "uvloop", "picows", "aiohttp", "PyNaCl")
 _SIDE_BY_SIDE: Final = 4
+
+
+class OwnEndpoints(Struct, frozen=True, kw_only=True):
+    """Endpoints of the user's own configuration, which are read and sent nothing.
+
+    Attributes:
+        config: The configuration file.
+        shown: The first endpoint, as it may be shown.
+    """
+
+    config: str
+    shown: str
 
 
 class BenchPlan(Struct, frozen=True, kw_only=True):
@@ -48,6 +73,7 @@ class BenchPlan(Struct, frozen=True, kw_only=True):
         loops: On which event loops; each component once on each.
         timeout_ms: For one sample.
         look: The second look at each, or None.
+        own: The user's own endpoints in place of an embedded chain, or None.
     """
 
     components: tuple[Component, ...] = tuple(Component)
@@ -58,10 +84,18 @@ class BenchPlan(Struct, frozen=True, kw_only=True):
     loops: tuple[LoopName, ...] = ("uvloop",)
     timeout_ms: int = 30_000
     look: SecondLook | None = None
+    own: OwnEndpoints | None = None
+
+    @property
+    def workloads(self) -> dict[Component, ComponentWorkload]:
+        """How each component is measured here."""
+        return COMPONENT_WORKLOADS if self.own is None else PAPER_WORKLOADS
 
     @property
     def title(self) -> str:
         """One line: what was measured and where."""
+        if self.own is not None:
+            return f"{self.samples} samples on {self.own.shown}, nothing is sent there, {' and '.join(self.loops)}"
         slots = f"slots of {self.slot_ms} ms" if self.slot_ms else "a slot for each transaction"
         loops = " and ".join(self.loops)
         return f"{self.samples} samples on the embedded chain, {slots}, network profile {NETWORK}, {loops}"
@@ -84,14 +118,26 @@ class BenchObserver(Protocol):
         ...
 
 
-def components_named(names: Sequence[str]) -> tuple[Component, ...]:
-    """Return the components of these names, each once, in the order of the table; all for no name. *Pure.*
+def own_endpoints(config: Path | None) -> OwnEndpoints:
+    """Return the endpoints of a configuration. *Does I/O.* Raises ConfigError, or UsageError where it names none."""
+    if config is None:
+        raise UsageError("--cluster paper reads your own endpoints: name a file that has them with --config FILE")
+    return OwnEndpoints(config=str(config.absolute()), shown=redacted_url(paper_cluster(load(config)).rpc[0]))
+
+
+def components_named(names: Sequence[str], *, spend_nothing: bool = False) -> tuple[Component, ...]:
+    """Return the components of these names, each once, in the order of the table; all for no name.
+
+    Args:
+        names: In any case, with - or _.
+        spend_nothing: Whether only those that trade nothing can be measured.
 
     Raises:
-        UsageError: A name is none of a component.
+        UsageError: A name is none of a component, or of one that trades.
     """
+    able = tuple(PAPER_WORKLOADS if spend_nothing else COMPONENT_WORKLOADS)
     if not names:
-        return tuple(Component)
+        return able
     wanted = set()
     for name in names:
         try:
@@ -99,6 +145,9 @@ def components_named(names: Sequence[str]) -> tuple[Component, ...]:
         except ValueError as error:
             known = ", ".join(component.value for component in Component)
             raise UsageError(f"there is no component {name[:40]!r}; components are {known}") from error
+    if trading := [component.value for component in Component if component in wanted - set(able)]:
+        known = ", ".join(component.value for component in able)
+        raise UsageError(f"{', '.join(trading)} would trade; with --cluster paper there are {known}")
     return tuple(component for component in Component if component in wanted)
 
 
@@ -123,19 +172,17 @@ async def run_benchmarks(plan: BenchPlan, observer: BenchObserver) -> ResultDocu
 
     jobs = [(component, loop) for loop in plan.loops for component in plan.components]
     for component, loop in jobs:
-        if not COMPONENT_WORKLOADS[component].waits_for_slots:
+        if not plan.workloads[component].waits_for_slots:
             await one(component, loop)
     async with asyncio.TaskGroup() as tasks:
         for component, loop in jobs:
-            if COMPONENT_WORKLOADS[component].waits_for_slots:
+            if plan.workloads[component].waits_for_slots:
                 tasks.create_task(one(component, loop))
     ordered = [outcomes[job] for job in jobs if job in outcomes and not _is_empty(outcomes[job])]
-    extra = {
-        "cluster": "localnet",
-        "slot_ms": str(plan.slot_ms),
-        "network": NETWORK,
-        "seed": str(plan.seed),
-    }
+    if plan.own is None:
+        extra = {"cluster": "localnet", "slot_ms": str(plan.slot_ms), "network": NETWORK, "seed": str(plan.seed)}
+    else:
+        extra = {"cluster": "paper", "endpoint": plan.own.shown, "seed": str(plan.seed)}
     loops = sorted({outcome.event_loop for outcome in ordered if isinstance(outcome, BenchmarkResult)})
     environment = passport(event_loop=", ".join(loops) or "none", libraries=_LIBRARIES, extra=extra)
     return benchmark_document(ordered, environment, title=plan.title, stopped=observer.wants_stop)
@@ -144,8 +191,11 @@ async def run_benchmarks(plan: BenchPlan, observer: BenchObserver) -> ResultDocu
 async def _measured(
     service: BenchmarkService, plan: BenchPlan, observer: BenchObserver, component: Component, loop: LoopName
 ) -> BenchmarkOutcome:
-    workload = COMPONENT_WORKLOADS[component]
+    workload = plan.workloads[component]
     parameters = {"seed": str(plan.seed)}
+    if workload.has_config:
+        assert plan.own is not None, "those are the user's own endpoints"
+        parameters = {"config": plan.own.config}
     if workload.has_chain:
         parameters["slot_ms"] = str(plan.slot_ms)
     options = BenchmarkOptions(

@@ -30,7 +30,7 @@ from slotzero.units import LamportsDelta
 from slotzero.venues.registry import VENUES
 from slotzero.workloads.bot_run import BotRun, Cluster, endpoint_specs, run_bot, state_folder
 
-__all__ = ["PaperParts", "paper_signers", "snipe_on_paper", "trade_on_paper"]
+__all__ = ["PaperParts", "open_desk", "paper_cluster", "paper_signers", "snipe_on_paper", "trade_on_paper"]
 
 
 class PaperParts(Struct, frozen=True, kw_only=True):
@@ -79,12 +79,7 @@ async def snipe_on_paper(
         UsageError: No endpoints are configured.
         SlotzeroError: What went wrong, possibly inside an ExceptionGroup.
     """
-    if not settings.cluster.rpc_url:
-        raise UsageError(
-            "--cluster paper reads real endpoints; set [cluster] rpc_url and ws_url, for a first try to those that a "
-            "running `slotzero localnet` prints"
-        )
-    clock, cluster = SystemClock(), _cluster(settings)
+    clock, cluster = SystemClock(), paper_cluster(settings)
     timeout_ms = settings.cluster.call_timeout_ms
     async with EndpointPool(endpoint_specs(cluster), clock=clock, timeout_ms=timeout_ms) as pool:
         genesis = await pool.get_genesis_hash()
@@ -111,8 +106,14 @@ async def snipe_on_paper(
                 health.cancel()
 
 
-def _cluster(settings: Settings) -> Cluster:
+def paper_cluster(settings: Settings) -> Cluster:
+    """Return the endpoints that are read. *Pure.* Raises UsageError when none are configured."""
     cluster = settings.cluster
+    if not cluster.rpc_url:
+        raise UsageError(
+            "--cluster paper reads real endpoints; set [cluster] rpc_url and ws_url, for a first try to those that a "
+            "running `slotzero localnet` prints"
+        )
     return Cluster(
         name="paper",
         rpc=(cluster.rpc_url, *cluster.other_rpc_urls),
@@ -146,19 +147,13 @@ async def trade_on_paper(
         hook: Likewise.
     """
     assert not parts.cluster.jito, "a block engine would be a way out"
-    clock, lamports = parts.clock, settings.paper.wallet_lamports
-    signers = paper_signers(settings, parts.genesis)
-    wallets = [signer.pubkey for signer in signers]
-    fork = Fork(await parts.upstream.get_minimum_balance(0))
-    desk = PaperDesk(parts.upstream, fork, PaperBook(wallets, lamports), settings.paper, clock=clock)
-    await desk.warm(venue.program for venue in VENUES.values())
+    clock, lamports = parts.clock, LamportsDelta(settings.paper.wallet_lamports)
+    desk, signers = await open_desk(settings, parts.upstream, parts.genesis, clock=clock)
     rpc = PaperRpc(parts.upstream, desk, clock=clock)
 
     async def endow(journal: Journal) -> None:
-        for wallet in wallets:
-            await journal.append(
-                ExternalTransfer(wallet=wallet, lamports_delta=LamportsDelta(lamports), reason="paper money")
-            )
+        for signer in signers:
+            await journal.append(ExternalTransfer(wallet=signer.pubkey, lamports_delta=lamports, reason="paper money"))
 
     async with asyncio.TaskGroup() as tasks:
         landing = tasks.create_task(desk.run(), name="paper desk")
@@ -183,6 +178,18 @@ async def trade_on_paper(
         finally:
             landing.cancel()
     return structs.replace(run, paper=desk.report(rpc.forwarded, slippage_lamports=_slippage(desk, book)))
+
+
+async def open_desk(settings: Settings, upstream: Rpc, genesis: str, *, clock: Clock) -> tuple[PaperDesk, list[Signer]]:
+    """Return a desk in front of a chain that knows the venues' programs, and the wallets that have paper money there.
+
+    *Does I/O.*
+    """
+    signers = paper_signers(settings, genesis)
+    book = PaperBook([signer.pubkey for signer in signers], settings.paper.wallet_lamports)
+    desk = PaperDesk(upstream, Fork(await upstream.get_minimum_balance(0)), book, settings.paper, clock=clock)
+    await desk.warm(venue.program for venue in VENUES.values())
+    return desk, signers
 
 
 def _slippage(desk: PaperDesk, journal: Journal) -> int:

@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from slotzero.trace import Component
 
-__all__ = ["COMPONENT_WORKLOADS", "ComponentWorkload"]
+__all__ = ["COMPONENT_WORKLOADS", "PAPER_WORKLOADS", "ComponentWorkload"]
 
 _HERE: Final = "slotzero.workloads.components"
 
@@ -18,11 +18,13 @@ class ComponentWorkload(Struct, frozen=True, kw_only=True):
         reference: The workload, as `load_reference` takes it.
         waits_for_slots: Whether most of a sample is waiting, so that several such benchmarks fit side by side.
         has_chain: Whether it takes the parameter `slot_ms`.
+        has_config: Whether it takes the parameter `config`, a configuration file, in place of `seed`.
     """
 
     reference: str
     waits_for_slots: bool = False
     has_chain: bool = True
+    has_config: bool = False
 
 
 COMPONENT_WORKLOADS: Final[dict[Component, ComponentWorkload]] = {
@@ -40,3 +42,23 @@ COMPONENT_WORKLOADS: Final[dict[Component, ComponentWorkload]] = {
     Component.PRICE_FEED: ComponentWorkload(reference=f"{_HERE}.feeds:price_feed"),
     Component.EXIT: ComponentWorkload(reference=f"{_HERE}.snipes:exit_position", waits_for_slots=True),
 }
+
+
+def _reading(name: str) -> ComponentWorkload:
+    """Return one that waits for what strangers do on the configured endpoints."""
+    return ComponentWorkload(
+        reference=f"{_HERE}.own_endpoints:{name}", waits_for_slots=True, has_chain=False, has_config=True
+    )
+
+
+PAPER_WORKLOADS: Final[dict[Component, ComponentWorkload]] = {
+    Component.DETECTION: _reading("detection"),
+    Component.HONEYPOT: _reading("honeypot"),
+    Component.FILTERS: _reading("filters"),
+    Component.PRIVACY: COMPONENT_WORKLOADS[Component.PRIVACY],
+    Component.WALLET_ROTATION: COMPONENT_WORKLOADS[Component.WALLET_ROTATION],
+    Component.FEE_OPTIMIZATION: COMPONENT_WORKLOADS[Component.FEE_OPTIMIZATION],
+    Component.METADATA: _reading("metadata"),
+    Component.PRICE_FEED: _reading("price_feed"),
+}
+"""Those that spend nothing and need no position: what can be measured on endpoints with real money behind them."""

@@ -18,7 +18,7 @@ from slotzero.units import DurationNs, Lamports
 from slotzero.workloads.components.trades import Trades
 from slotzero.workloads.components.world import DEFAULT_SEED, DEFAULT_SLOTS, Detected, World, open_stage
 
-__all__ = ["detection", "price_feed"]
+__all__ = ["NextPrice", "detection", "price_feed"]
 
 _WITHIN_S: Final = 10
 _HEARD_WITHIN_S: Final = 0.2
@@ -53,17 +53,19 @@ async def detection(slot_ms: str = DEFAULT_SLOTS, seed: str = DEFAULT_SEED) -> A
         yield Workload(run=run, setup=setup, teardown=world.wire.answers)
 
 
-class _Next:
-    """The span of the next frame."""
+class NextPrice:
+    """The span of the next price that a frame has brought."""
 
     def __init__(self) -> None:
         self._waiting: asyncio.Future[Span] | None = None
 
     def arm(self) -> asyncio.Future[Span]:
+        """Return what will hold it."""
         self._waiting = asyncio.get_running_loop().create_future()
         return self._waiting
 
     def take(self, price: Price) -> None:
+        """Take a price that was just published; told last of all."""
         now = mono_ns()
         if self._waiting is not None and not self._waiting.done():
             took = elapsed_ns(price.mono, now)
@@ -85,7 +87,7 @@ async def price_feed(slot_ms: str = DEFAULT_SLOTS, seed: str = DEFAULT_SEED) -> 
         world = stage.world
         pool = await stage.launched(world.coin(creator_buys=_BUY))
         market = (await world.configured(world.rival.pubkey)).market(pool)
-        trades, found = Trades(world, pool.mint), _Next()
+        trades, found = Trades(world, pool.mint), NextPrice()
         feed = PriceFeed(stage.pubsub, clock=world.clock)
         queue = feed.subscribe()
         feed.listen(found.take)
@@ -104,7 +106,7 @@ async def price_feed(slot_ms: str = DEFAULT_SLOTS, seed: str = DEFAULT_SEED) -> 
         yield Workload(run=run, setup=trades.prepare, teardown=world.wire.answers, check=check)
 
 
-async def _is_heard(world: World, trades: Trades, found: _Next) -> None:
+async def _is_heard(world: World, trades: Trades, found: NextPrice) -> None:
     """Trade until a price is published: before that, the subscription may not be live."""
     async with asyncio.timeout(_WITHIN_S):
         while True:
