@@ -55,7 +55,7 @@ ci: check test ## what CI runs
 bench: $(VENV)/.run ## print the benchmarks with their environment
 	@for b in benchmarks/bench_*.py; do $(BIN)/python $$b || exit 1; done
 
-selftest: $(VENV)/.run ## how often the lab's verdicts are wrong, measured (at most 40 minutes)
+selftest: $(VENV)/.run ## how often the lab's verdicts are wrong, measured (about 10 minutes, at most 40)
 	@$(BIN)/python benchmarks/selftest.py
 
 programs: $(VENV)/.dev ## maintainers: rebuild the pool programs from their C source

@@ -66,6 +66,20 @@ def test_own_endpoints_are_read_and_what_strangers_do_there_is_measured(tmp_path
     assert f"4 samples on {endpoints['rpc']}, nothing is sent there" in ended.stdout
 
 
+def test_floor_of_the_day_stands_in_the_certificate(tmp_path: Path) -> None:
+    assert bench("WALLET_ROTATION", "--samples", "10", "--json", "a.json", folder=tmp_path).returncode == 0
+    here = read_result_file(tmp_path / "a.json").environment
+    kept = {"fingerprint": here.fingerprint, "ts_ms": here.ts_ms, "percent": 1.25}
+    (tmp_path / "state" / "slotzero").mkdir(parents=True)
+    (tmp_path / "state" / "slotzero" / "own_floor.json").write_text(json.dumps(kept))
+    assert bench("WALLET_ROTATION", "--samples", "10", "--json", "b.json", folder=tmp_path).returncode == 0
+    for name, floor in (("a.json", None), ("b.json", 1.25)):
+        (result,) = read_result_file(tmp_path / name).results
+        assert isinstance(result, BenchmarkResult)
+        assert result.noise is not None
+        assert result.noise.aa_floor_percent == floor
+
+
 def test_json_on_stdout_is_one_document_and_nothing_else(tmp_path: Path) -> None:
     ended = bench("WALLET_ROTATION", "--samples", "10", "--json", "-", folder=tmp_path)
     assert ended.returncode == 0

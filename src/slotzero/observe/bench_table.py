@@ -9,12 +9,15 @@ from rich.table import Table
 from rich.text import Text
 
 from slotzero.perf.result_file import ResultDocument
-from slotzero.perf.types import BenchmarkFailure, BenchmarkResult, LatencyStats, sentence
+from slotzero.perf.types import BenchmarkFailure, BenchmarkResult, LatencyStats, Suggestion, sentence
 
 __all__ = ["milliseconds", "print_benchmarks"]
 
 _WIDE: Final = 120
 """From so many columns on everything fits into one table."""
+_MOST_SUGGESTIONS: Final = 3
+"""Of one component; the report has all."""
+_SEVERITY_STYLES: Final = {"LOW": "dim", "MEDIUM": "yellow", "HIGH": "red", "CRITICAL": "bold red"}
 _SPLIT_MS: Final = 0.1
 """Waiting that is at least this long in the median makes own and waited time worth a row of their own."""
 
@@ -58,6 +61,23 @@ def _print_beside(console: Console, result: BenchmarkResult) -> None:
             console.print(Text(f"  {example}", style="dim"))
     for note in result.notes:
         console.print(Text(f"{result.name}: {note}", style="dim"))
+    for found in result.suggestions[:_MOST_SUGGESTIONS]:
+        console.print(
+            Text.assemble(
+                f"{result.name}: ", (found.severity.value, _SEVERITY_STYLES[found.severity.value]), f" {found.title}. "
+            )
+            + Text(_impact(found), style="dim")
+        )
+        console.print(Text(f"  {found.advice}", style="dim"))
+
+
+def _impact(found: Suggestion) -> str:
+    """Return what following a suggestion would bring."""
+    if found.p95_ms is not None and found.impact_p95_ms is not None:
+        return f"p95 would go from {milliseconds(found.p95_ms)} to {milliseconds(found.impact_p95_ms)} ms"
+    if found.impact_mb_per_h is not None:
+        return f"{found.impact_mb_per_h:.1f} MB/h would no longer be lost"
+    return ""
 
 
 # ---- the tables ----------------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from slotzero.config import load
 from slotzero.errors import UsageError
 from slotzero.localnet.endpoints import DEFAULT_SLOT_MS
 from slotzero.perf.benchmark import BenchmarkService
+from slotzero.perf.compare.own_floor import kept_floor
 from slotzero.perf.environment import passport
 from slotzero.perf.isolated import LoopName
 from slotzero.perf.result_file import ResultDocument, benchmark_document
@@ -185,7 +186,16 @@ async def run_benchmarks(plan: BenchPlan, observer: BenchObserver) -> ResultDocu
         extra = {"cluster": "paper", "endpoint": plan.own.shown, "seed": str(plan.seed)}
     loops = sorted({outcome.event_loop for outcome in ordered if isinstance(outcome, BenchmarkResult)})
     environment = passport(event_loop=", ".join(loops) or "none", libraries=_LIBRARIES, extra=extra)
-    return benchmark_document(ordered, environment, title=plan.title, stopped=observer.wants_stop)
+    floor = kept_floor(fingerprint=environment.fingerprint, ts_ms=environment.ts_ms)
+    certified = [_with_floor(outcome, floor) for outcome in ordered]
+    return benchmark_document(certified, environment, title=plan.title, stopped=observer.wants_stop)
+
+
+def _with_floor(outcome: BenchmarkOutcome, floor_percent: float | None) -> BenchmarkOutcome:
+    """Add to a result's noise certificate what two copies of one version differed by here today."""
+    if not isinstance(outcome, BenchmarkResult) or outcome.noise is None or floor_percent is None:
+        return outcome
+    return replace(outcome, noise=replace(outcome.noise, aa_floor_percent=floor_percent))
 
 
 async def _measured(

@@ -3,6 +3,7 @@
 import io
 
 import pytest
+from msgspec.structs import replace
 from rich.console import Console
 
 from slotzero.observe.bench_table import milliseconds, print_benchmarks
@@ -16,7 +17,7 @@ from slotzero.perf import (
 )
 from slotzero.perf.environment import passport
 from slotzero.perf.result_file import benchmark_document
-from slotzero.perf.types import NoSuccess, as_latency_ms
+from slotzero.perf.types import NoSuccess, Severity, Suggestion, as_latency_ms
 from slotzero.trace import Component, Span
 from slotzero.units import DurationNs
 
@@ -53,6 +54,22 @@ async def test_margin_to_the_aim_and_the_must_as_a_mark() -> None:
     (row,) = (line for line in text.splitlines() if line.startswith(" EXIT") and "pass" in line)
     assert row.split()[:6] == ["EXIT", "100", "-50", "%", "pass", "150"]
     assert text.index("aim") < text.index("margin") < text.index("must") < text.index("p50")
+
+
+async def test_what_a_second_look_suggests_stands_below_with_what_it_would_bring() -> None:
+    result = await measured(Component.EXIT, 1, 149, None)
+    found = Suggestion(
+        rule="slow_endpoint",
+        severity=Severity.HIGH,
+        title="Most of it is one endpoint",
+        advice="Ask the other one.",
+        p95_ms=as_latency_ms(150),
+        impact_p95_ms=as_latency_ms(40),
+    )
+    leak = Suggestion(rule="leak", severity=Severity.LOW, title="It leaks", advice="Free it.", impact_mb_per_h=12.34)
+    text = printed(replace(result, suggestions=(found, leak)))
+    assert "EXIT: HIGH Most of it is one endpoint. p95 would go from 150 to 40.0 ms\n  Ask the other one.\n" in text
+    assert "EXIT: LOW It leaks. 12.3 MB/h would no longer be lost\n  Free it.\n" in text
 
 
 async def test_a_missed_must_is_named() -> None:
