@@ -1,9 +1,11 @@
 """docs/how-to/deployment.md stays true: its commands are understood, its units and its table are checked."""
 
+import os
 import re
 import shlex
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,7 +19,9 @@ PAGE = (ROOT / "docs" / "how-to" / "deployment.md").read_text()
 COMMANDS = [
     line for block in re.findall(r"```console\n(.*?)```", PAGE, flags=re.DOTALL) for line in block.splitlines() if line
 ]
-IN_A_LINE = re.findall(r"slotzero bench [^`\"\n]*--json", PAGE)
+IN_A_LINE = re.findall(r"slotzero (?:bench|load) [^`\"\n]*--json", PAGE)
+SHORT = {"bench": ("--samples", "3", "--warmup", "1"), "load": ("--duration", "4", "--concurrency", "3"), "report": ()}
+"""The page's own lengths are minutes."""
 
 
 @pytest.mark.parametrize("line", [*COMMANDS, *(f"{line} x.json" for line in IN_A_LINE)])
@@ -26,6 +30,23 @@ def test_command_of_the_page_is_understood(line: str) -> None:
     assert words[0] == "slotzero"
     result = CliRunner().invoke(app, [*words[1:], "--help"])
     assert result.exit_code == 0, result.output
+
+
+def test_commands_of_the_page_run_in_their_order(tmp_path: Path) -> None:
+    for line in COMMANDS:
+        words = shlex.split(line)
+        ended = subprocess.run(
+            [sys.executable, "-m", *words, *SHORT[words[1]]],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+            cwd=tmp_path,
+            env={**os.environ, "XDG_STATE_HOME": str(tmp_path / "state")},
+        )
+        assert ended.returncode in (0, 1), ended.stderr  # cut short, or on a busy machine, a target may be missed
+        assert "Traceback" not in ended.stderr
+    assert {"result.json", "load.json", "report.html"} <= {path.name for path in tmp_path.iterdir()}
 
 
 def test_units_of_the_page_are_accepted_by_systemd(tmp_path: Path) -> None:
