@@ -15,7 +15,7 @@ from slotzero.errors import RpcError
 from slotzero.solana.addresses import TOKEN_2022_PROGRAM
 from slotzero.solana.rpc import Purpose, Rpc
 from slotzero.solana.transaction import RecentBlockhash, SignedTransaction, Signer, compute_budget, sign
-from slotzero.trading.paper import Fork, PaperBook, PaperDesk, PaperFill
+from slotzero.trading.paper import Fork, ForkRunner, PaperBook, PaperDesk, PaperFill
 from slotzero.units import BlockHeight, ComputeUnits, Lamports, MicroLamportsPerCu, Slot, TokenAmount
 from slotzero.venues.market import Market
 from slotzero.venues.pumpfun import PUMP_PROGRAM
@@ -87,7 +87,7 @@ class PaperLab:
         self.upstream = WorldRpc(world)
         self.book = PaperBook([SIGNER.pubkey], settings.wallet_lamports)
         fork = Fork(Lamports(world.chain.svm.rent_exempt_minimum(0)))
-        self.desk = PaperDesk(self.upstream, fork, self.book, settings, clock=TestClock())
+        self.desk = PaperDesk(self.upstream, ForkRunner(fork), self.book, settings, clock=TestClock())
         self.desk.on_slot(Slot(10))
 
     async def pass_slots(self, count: int) -> None:

@@ -25,8 +25,8 @@ from slotzero.solana.rpc import Rpc
 from slotzero.solana.transaction import Signer
 from slotzero.trading.identities import Identities, SystemIdentities
 from slotzero.trading.journal import ExternalTransfer, Journal, open_journal
-from slotzero.trading.paper import Fork, PaperBook, PaperDesk, PaperPubSub, PaperRpc
-from slotzero.units import LamportsDelta
+from slotzero.trading.paper import DEFAULT_LIMIT_NS, Fork, ForkRunner, PaperBook, PaperDesk, PaperPubSub, PaperRpc
+from slotzero.units import DurationNs, LamportsDelta
 from slotzero.venues.registry import VENUES
 from slotzero.workloads.bot_run import BotRun, Cluster, endpoint_specs, run_bot, state_folder
 
@@ -42,6 +42,7 @@ class PaperParts(Struct, frozen=True, kw_only=True):
         open_pubsub: Makes the client of its notifications, given the desk and what `PubSub` takes.
         identities: Where ids come from.
         genesis: Which chain it is.
+        is_replay: Whether everything must come out the same again: then nothing depends on what the machine does.
     """
 
     cluster: Cluster
@@ -50,6 +51,7 @@ class PaperParts(Struct, frozen=True, kw_only=True):
     clock: Clock
     identities: Identities
     genesis: str
+    is_replay: bool = False
 
 
 def paper_signers(settings: Settings, genesis: str) -> list[Signer]:
@@ -148,7 +150,8 @@ async def trade_on_paper(
     """
     assert not parts.cluster.jito, "a block engine would be a way out"
     clock, lamports = parts.clock, LamportsDelta(settings.paper.wallet_lamports)
-    desk, signers = await open_desk(settings, parts.upstream, parts.genesis, clock=clock)
+    limit_ns = None if parts.is_replay else DEFAULT_LIMIT_NS
+    desk, signers = await open_desk(settings, parts.upstream, parts.genesis, clock=clock, limit_ns=limit_ns)
     rpc = PaperRpc(parts.upstream, desk, clock=clock)
 
     async def endow(journal: Journal) -> None:
@@ -177,17 +180,21 @@ async def trade_on_paper(
             )
         finally:
             landing.cancel()
+            desk.close()
     return structs.replace(run, paper=desk.report(rpc.forwarded, slippage_lamports=_slippage(desk, book)))
 
 
-async def open_desk(settings: Settings, upstream: Rpc, genesis: str, *, clock: Clock) -> tuple[PaperDesk, list[Signer]]:
+async def open_desk(
+    settings: Settings, upstream: Rpc, genesis: str, *, clock: Clock, limit_ns: DurationNs | None = DEFAULT_LIMIT_NS
+) -> tuple[PaperDesk, list[Signer]]:
     """Return a desk in front of a chain that knows the venues' programs, and the wallets that have paper money there.
 
-    *Does I/O.*
+    *Does I/O.* The caller closes the desk; `limit_ns` is the `ForkRunner`'s.
     """
     signers = paper_signers(settings, genesis)
     book = PaperBook([signer.pubkey for signer in signers], settings.paper.wallet_lamports)
-    desk = PaperDesk(upstream, Fork(await upstream.get_minimum_balance(0)), book, settings.paper, clock=clock)
+    runner = ForkRunner(Fork(await upstream.get_minimum_balance(0)), limit_ns=limit_ns)
+    desk = PaperDesk(upstream, runner, book, settings.paper, clock=clock)
     await desk.warm(venue.program for venue in VENUES.values())
     return desk, signers
 

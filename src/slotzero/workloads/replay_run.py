@@ -99,6 +99,7 @@ async def _trade(settings: Settings, path: Path, index: RecordingIndex, journal:
         clock=clock,
         identities=SeededIdentities(Random(settings.localnet.seed)),  # noqa: S311 what makes two replays equal
         genesis=header.genesis,
+        is_replay=True,
     )
     book = SerialJournal(journal, f"replay {header.genesis}", clock=clock)
     lasts_s = as_ms(elapsed_ns(index.ready_at, index.ended_at)) / _MS_PER_S

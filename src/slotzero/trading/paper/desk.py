@@ -26,7 +26,8 @@ from slotzero.errors import EndpointError, MalformedError
 from slotzero.solana.reads import MAX_KEYS
 from slotzero.solana.rpc import AccountInfo, Rpc, TokenBalance
 from slotzero.trading.paper.book import PaperBook
-from slotzero.trading.paper.fork import Fork, ForkRun, parse, program_data_key, program_elf
+from slotzero.trading.paper.fork import ForkRun, parse, program_data_key, program_elf
+from slotzero.trading.paper.fork_runner import ForkRunner
 from slotzero.trading.paper.impact import is_pool, token_holder
 from slotzero.trading.paper.quoted import run_quoted
 from slotzero.trading.paper.report import PaperFill, PaperLatency, PaperModel, PaperReport
@@ -66,15 +67,18 @@ class PaperDesk:
 
     Args:
         upstream: Who is asked for real accounts.
-        fork: Where transactions are run.
+        runner: Runs transactions in a fork.
         book: What paper trades have left behind.
         settings: The model.
         clock: What the fork takes for the time of day.
     """
 
-    def __init__(self, upstream: Rpc, fork: Fork, book: PaperBook, settings: PaperSettings, *, clock: Clock) -> None:
+    def __init__(
+        self, upstream: Rpc, runner: ForkRunner, book: PaperBook, settings: PaperSettings, *, clock: Clock
+    ) -> None:
         self._upstream = upstream
-        self._fork = fork
+        self._runner = runner
+        self._fork = runner.fork
         self.book = book
         self._settings = settings
         self._clock = clock
@@ -132,7 +136,7 @@ class PaperDesk:
         transaction = parse(raw)
         real = await self._read([*transaction.message.account_keys, *watch])
         seen = self._seen(real)
-        run = self._run(transaction, seen, is_signed=False)
+        run = await self._run(transaction, seen, is_signed=False)
         return run, [run.post.get(key, seen.get(key)) for key in watch]
 
     # ---- what the chain does ---------------------------------------------------------------------------------------
@@ -190,7 +194,7 @@ class PaperDesk:
         for pending in due:
             named = pending.transaction.message.account_keys
             try:
-                self._fill(pending, {key: real[key] for key in named if key in real})
+                await self._fill(pending, {key: real[key] for key in named if key in real})
             except MalformedError as error:
                 self._lose([pending], error)
             else:
@@ -203,12 +207,12 @@ class PaperDesk:
         for pending in some:
             del self._pending[pending.signature]
 
-    def _fill(self, pending: _Pending, real: Mapping[Pubkey, AccountInfo | None]) -> None:
+    async def _fill(self, pending: _Pending, real: Mapping[Pubkey, AccountInfo | None]) -> None:
         transaction, book = pending.transaction, self.book
         payer = transaction.message.account_keys[0]
         before, deposits = book.balance(payer), book.deposits()
         seen = self._seen(real)
-        run = self._run(transaction, seen, is_signed=True)
+        run = await self._run(transaction, seen, is_signed=True)
         err: object = run.err
         failed_by: Literal["chain", "model"] | None = None if err is None else "chain"
         if self._draw() < self._settings.failure_bps and err is None:
@@ -293,7 +297,7 @@ class PaperDesk:
         seen = {key: self.book.view(key, account) for key, account in real.items()}
         return seen | {wallet: self.book.view(wallet, None) for wallet in self.book.wallets}
 
-    def _run(
+    async def _run(
         self, transaction: VersionedTransaction, seen: Mapping[Pubkey, AccountInfo | None], *, is_signed: bool
     ) -> ForkRun:
         if self._fills_by == "quote":
@@ -301,7 +305,7 @@ class PaperDesk:
                 raise MalformedError("the venue's program cannot be run here, so nothing can be simulated")
             return run_quoted(transaction, seen, rent=self._fork.rent)
         unix_s = self._clock.wall_ns() // _NS_PER_S
-        return self._fork.run(transaction, seen, slot=self.slot, unix_s=unix_s, is_signed=is_signed)
+        return await self._runner.run(transaction, seen, slot=self.slot, unix_s=unix_s, is_signed=is_signed)
 
     def _balances(self, wallet: Pubkey, keys: Sequence[Pubkey]) -> tuple[TokenBalance, ...]:
         rows = []
@@ -315,6 +319,10 @@ class PaperDesk:
 
     # ---- looking inside --------------------------------------------------------------------------------------------
 
+    def close(self) -> None:
+        """End what runs beside this process."""
+        self._runner.close()
+
     def report(self, forwarded: Mapping[str, int], *, slippage_lamports: int) -> PaperReport:
         """Return what was done and charged so far.
 
@@ -326,6 +334,8 @@ class PaperDesk:
         now = sum(self.book.balance(wallet) for wallet in self.book.wallets)
         return PaperReport(
             fills=self._fills_by,
+            runs_in="process" if self._runner.is_away else "loop",
+            run_ms=None if self._runner.median_ns is None else as_ms(self._runner.median_ns),
             model=PaperModel(
                 landing_slots=settings.landing_slots,
                 drop_bps=settings.drop_bps,

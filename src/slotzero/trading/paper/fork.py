@@ -79,9 +79,14 @@ class Fork:
 
     Args:
         empty_account_rent: What the cluster asks for an account without data: all its rent follows from it.
+
+    Attributes:
+        programs: The code that was added.
     """
 
     def __init__(self, empty_account_rent: Lamports) -> None:
+        self.empty_account_rent = empty_account_rent
+        self.programs: dict[Pubkey, bytes] = {}
         self._svm = Svm(rent_lamports_per_byte=max(1, empty_account_rent // _RENT_OVERHEAD_BYTES))
 
     def has_program(self, key: Pubkey) -> bool:
@@ -92,6 +97,7 @@ class Fork:
     def add_program(self, key: Pubkey, elf: bytes) -> None:
         """Let the VM run a program. Raises MalformedError: the VM cannot."""
         self._svm.add_program(key, elf)
+        self.programs[key] = elf
 
     def rent(self, size: int) -> Lamports:
         """Return what an account of `size` bytes must hold."""

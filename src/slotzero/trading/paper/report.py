@@ -72,6 +72,8 @@ class PaperReport(Struct, frozen=True, kw_only=True):
     Attributes:
         fills: How they were computed: "fork" = in a VM, with the cluster's own programs; "quote" = one of those cannot
             be run here, and fills follow the venue's published formulas.
+        runs_in: Where the VM runs: on the bot's event loop while that is cheap, else in a process of its own.
+        run_ms: Median of its newest runs; None when there was none.
         sends: How often the bot sent; `dropped` of these were lost on the way.
         landed: Transactions that landed without an error.
         failed: Those that landed with one: by the model, and because the program refused them.
@@ -86,6 +88,8 @@ class PaperReport(Struct, frozen=True, kw_only=True):
     """
 
     fills: Literal["fork", "quote"]
+    runs_in: Literal["loop", "process"]
+    run_ms: LatencyMs | None
     model: PaperModel
     latency: PaperLatency
     sends: int

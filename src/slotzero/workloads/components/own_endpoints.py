@@ -131,6 +131,7 @@ async def _open_scene(config: str) -> AsyncIterator[_Scene]:
         finally:
             for service in services:
                 service.cancel()
+            desk.close()
 
 
 @workload

@@ -42,7 +42,7 @@ class Both:
         signed = trade(self.world, instructions, price=price)
         transaction = parse(signed.raw)
         seen = self.lab.desk._seen(await self.lab.desk._read(transaction.message.account_keys))
-        by_program = self.lab.desk._run(transaction, seen, is_signed=True)
+        by_program = await self.lab.desk._run(transaction, seen, is_signed=True)
         by_formula = run_quoted(transaction, seen, rent=self.lab.desk._fork.rent)
         return by_program, by_formula, signed
 
