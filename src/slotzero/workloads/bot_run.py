@@ -35,7 +35,15 @@ from slotzero.venues.registry import VENUES
 if TYPE_CHECKING:
     from slotzero.solana.geyser import GeyserEndpoint
 
-__all__ = ["BotRun", "Cluster", "ClusterName", "endpoint_specs", "run_bot", "state_folder"]
+__all__ = [
+    "BotRun",
+    "Cluster",
+    "ClusterName",
+    "configured_cluster",
+    "endpoint_specs",
+    "run_bot",
+    "state_folder",
+]
 
 ClusterName = Literal["localnet", "paper", "live", "replay"]
 
@@ -93,6 +101,28 @@ class BotRun(Struct, frozen=True, kw_only=True):
 def state_folder() -> Path:
     """Return the user's folder for what programs keep between runs."""
     return Path(os.environ.get("XDG_STATE_HOME") or "~/.local/state").expanduser() / "slotzero"
+
+
+def configured_cluster(settings: Settings, name: ClusterName, *, seed: int, sends: bool) -> Cluster:
+    """Return the cluster behind the user's own endpoints. *Pure.*
+
+    Args:
+        settings: The configuration, with endpoints.
+        name: As what it is used.
+        seed: What chance is derived from.
+        sends: Whether anything may be sent there: else it has no block engine, which would be a way out.
+    """
+    cluster = settings.cluster
+    return Cluster(
+        name=name,
+        rpc=(cluster.rpc_url, *cluster.other_rpc_urls),
+        ws=(cluster.ws_url, *cluster.other_ws_urls),
+        slot_ms=None,
+        silent_after_ms=cluster.silent_after_ms or None,
+        seed=seed,
+        geyser=cluster.geyser_url,
+        jito=cluster.jito_url if sends else "",
+    )
 
 
 def endpoint_specs(cluster: Cluster) -> list[EndpointSpec]:

@@ -22,7 +22,7 @@ from slotzero.solana.transaction import Signer
 from slotzero.trading.journal import ExternalTransfer, Journal, open_journal
 from slotzero.trading.wallets import Keystore, PasswordSource, forbid_core_dumps, keystore_path, open_keystore
 from slotzero.units import LamportsDelta, format_sol
-from slotzero.workloads.bot_run import BotRun, Cluster, endpoint_specs, run_bot, state_folder
+from slotzero.workloads.bot_run import BotRun, configured_cluster, endpoint_specs, run_bot, state_folder
 
 __all__ = ["CONFIRMATION", "Confirm", "LiveRequest", "live_problems", "snipe_live"]
 
@@ -94,7 +94,7 @@ async def snipe_live(
         raise UsageError("; ".join(problems))
     signers = _unlock(settings, request)
     clock = SystemClock()
-    cluster = _cluster(settings)
+    cluster = configured_cluster(settings, "live", seed=0, sends=True)
     timeout_ms = settings.cluster.call_timeout_ms
     async with EndpointPool(endpoint_specs(cluster), clock=clock, timeout_ms=timeout_ms) as rpc:
         genesis = await rpc.get_genesis_hash()
@@ -147,20 +147,6 @@ def _confirmed(request: LiveRequest, settings: Settings, signers: Sequence[Signe
         raise UsageError(
             f'not confirmed, so nothing was signed; type "{CONFIRMATION}" when asked, or pass --yes-i-mean-it'
         )
-
-
-def _cluster(settings: Settings) -> Cluster:
-    cluster = settings.cluster
-    return Cluster(
-        name="live",
-        rpc=(cluster.rpc_url, *cluster.other_rpc_urls),
-        ws=(cluster.ws_url, *cluster.other_ws_urls),
-        slot_ms=None,
-        silent_after_ms=cluster.silent_after_ms or None,
-        seed=0,
-        geyser=cluster.geyser_url,
-        jito=cluster.jito_url,
-    )
 
 
 def _journal_path(genesis: str) -> Path:

@@ -28,7 +28,7 @@ from slotzero.trading.journal import ExternalTransfer, Journal, open_journal
 from slotzero.trading.paper import DEFAULT_LIMIT_NS, Fork, ForkRunner, PaperBook, PaperDesk, PaperPubSub, PaperRpc
 from slotzero.units import DurationNs, LamportsDelta
 from slotzero.venues.registry import VENUES
-from slotzero.workloads.bot_run import BotRun, Cluster, endpoint_specs, run_bot, state_folder
+from slotzero.workloads.bot_run import BotRun, Cluster, configured_cluster, endpoint_specs, run_bot, state_folder
 
 __all__ = ["PaperParts", "open_desk", "paper_cluster", "paper_signers", "snipe_on_paper", "trade_on_paper"]
 
@@ -110,21 +110,12 @@ async def snipe_on_paper(
 
 def paper_cluster(settings: Settings) -> Cluster:
     """Return the endpoints that are read. *Pure.* Raises UsageError when none are configured."""
-    cluster = settings.cluster
-    if not cluster.rpc_url:
+    if not settings.cluster.rpc_url:
         raise UsageError(
             "--cluster paper reads real endpoints; set [cluster] rpc_url and ws_url, for a first try to those that a "
             "running `slotzero localnet` prints"
         )
-    return Cluster(
-        name="paper",
-        rpc=(cluster.rpc_url, *cluster.other_rpc_urls),
-        ws=(cluster.ws_url, *cluster.other_ws_urls),
-        slot_ms=None,
-        silent_after_ms=cluster.silent_after_ms or None,
-        seed=settings.localnet.seed,
-        geyser=cluster.geyser_url,
-    )
+    return configured_cluster(settings, "paper", seed=settings.localnet.seed, sends=False)
 
 
 async def trade_on_paper(
