@@ -64,6 +64,8 @@ async def _serve(engine: Engine, reader: asyncio.StreamReader, writer: asyncio.S
             await writer.drain()
     except (ConnectionError, ValueError) as error:  # gone, or a line longer than any command
         log.info("a control connection ended: %s", error)
+    except asyncio.CancelledError:
+        return  # the loop ends; asyncio's streams would log a handler that was cancelled as a fault
     finally:
         writer.close()
 

@@ -18,7 +18,7 @@ from rich.logging import RichHandler
 
 from slotzero.config import Settings, load
 from slotzero.engine import Engine, EngineReport
-from slotzero.errors import UsageError
+from slotzero.errors import SlotzeroError, UsageError
 from slotzero.hook import Hook
 from slotzero.observe.console import live_view, print_summary
 from slotzero.observe.faults import first_fault
@@ -93,6 +93,7 @@ class _Session:
         self._engine: Engine | None = None
         self._main: asyncio.Task[BotRun] | None = None
         self.was_interrupted = False
+        self._ends_at_once = False
 
     async def run(self, settings: Settings) -> BotRun | None:
         loop = asyncio.get_running_loop()
@@ -103,8 +104,13 @@ class _Session:
             async with asyncio.TaskGroup() as tasks:
                 self._main = tasks.create_task(self._snipe(settings), name="run")
                 drawing = tasks.create_task(self._draw(), name="table") if self._shows_table else None
-                with contextlib.suppress(asyncio.CancelledError):
+                try:
                     await self._main
+                except asyncio.CancelledError:
+                    if not self._ends_at_once:
+                        raise SlotzeroError(
+                            "the run was cancelled from within, a bug; the journal keeps what is held"
+                        ) from None
                 if drawing is not None:
                     drawing.cancel()
         except BaseExceptionGroup as group:
@@ -179,6 +185,7 @@ class _Session:
         """First: end in order. Second, or before there is an engine: end at once."""
         if self.was_interrupted or self._engine is None:
             assert self._main is not None
+            self._ends_at_once = True
             self._main.cancel()
         elif not self._shows_table:
             self._console.print("ending: selling what is held; Ctrl-C again ends at once")

@@ -6,15 +6,16 @@ import os
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from slotzero.clock import Clock, elapsed_ns
+from slotzero.clock import Clock, add_ms, elapsed_ns
 from slotzero.config import Settings
 from slotzero.control import serve_control
 from slotzero.engine import Engine, EngineReport
+from slotzero.errors import EndpointError
 from slotzero.hook import Hook, ignore
 from slotzero.secret import Secret
 from slotzero.solana.endpoints import EndpointPool, EndpointSpec
@@ -44,6 +45,9 @@ __all__ = [
     "run_bot",
     "state_folder",
 ]
+
+_LAST_TRIES: Final = 20
+_LAST_PAUSE_MS: Final = 500
 
 ClusterName = Literal["localnet", "paper", "live", "replay"]
 
@@ -205,7 +209,7 @@ async def run_bot(
             on_engine(engine)
         start, began = await _balance(rpc, signers), clock.mono_ns()
         report = await engine.run(until_closed=until_closed, for_s=for_s)
-        end = await _balance(rpc, signers)
+        end = await _balance_at_last(rpc, signers, clock)
         if isinstance(rpc, EndpointPool):  # what that took is part of the run, too
             report = replace(report, endpoints=rpc.stats())
         return BotRun(
@@ -230,6 +234,15 @@ def _geyser(settings: Settings, cluster: Cluster) -> "Sequence[GeyserEndpoint]":
     file = settings.cluster.geyser_token_file
     token = PasswordSource(file=Path(file).expanduser()).read() if file else None
     return (GeyserEndpoint(url=Secret(cluster.geyser), token=token),)
+
+
+async def _balance_at_last(rpc: Rpc, signers: Sequence[Signer], clock: Clock) -> Lamports:
+    """Return what the wallets hold, patiently: a whole run's report hangs on it. Raises EndpointError."""
+    for _ in range(_LAST_TRIES):
+        with contextlib.suppress(EndpointError):
+            return await _balance(rpc, signers)
+        await clock.sleep_until(add_ms(clock.mono_ns(), _LAST_PAUSE_MS))
+    return await _balance(rpc, signers)
 
 
 async def _balance(rpc: Rpc, signers: Sequence[Signer]) -> Lamports:

@@ -60,13 +60,18 @@ async def running_bot(folder: Path, config: str, *, clock: Clock) -> AsyncIterat
 
 
 class BotChild:
-    """A bot that runs as a child of ours."""
+    """A bot that runs as a child of ours.
+
+    Attributes:
+        ended_how: What became of it when it was asked to `finish`.
+    """
 
     def __init__(self, process: asyncio.subprocess.Process, stderr: IO[bytes], socket: Path, clock: Clock) -> None:
         self._process = process
         self._stderr = stderr
         self._socket = socket
         self._clock = clock
+        self.ended_how = "it was not asked to end"
 
     @property
     def pid(self) -> int:
@@ -126,13 +131,16 @@ class BotChild:
     async def finish(self) -> dict[str, Any] | None:  # a document as any reader sees it
         """Have it sell what it holds and end. Returns its run document; None when it left none."""
         if self.has_ended:
+            self.ended_how = f"it had ended, with exit code {self._process.returncode}"
             return None
         self._process.send_signal(signal.SIGINT)
         try:
             async with asyncio.timeout(_FINISH_S):
                 output, _ = await self._process.communicate()
         except TimeoutError:
+            self.ended_how = f"it did not end within {_FINISH_S:.0f} s"
             return None
+        self.ended_how = f"exit code {self._process.returncode}"
         try:
             return msgspec.json.decode(output, type=dict[str, Any])
         except msgspec.MsgspecError:

@@ -175,7 +175,8 @@ async def _conclude(act: Act, scene: Scene, config: LoadTestConfig, result: Load
 async def _ask_bot(scene: Scene, blocks: dict[str, Block], notes: list[str]) -> None:
     document = await scene.bot.finish()
     if document is None:
-        notes.append(f"the bot left no report of its run: {scene.bot.last_words() or 'it said nothing'}")
+        said = scene.bot.last_words() or "nothing"
+        notes.append(f"the bot left no report of its run ({scene.bot.ended_how}); it said: {said}")
         return
     blocks["bot"] = bot_block(document)
     blocks["refusals"] = dict(document["snipes"]["rejected"])

@@ -64,6 +64,17 @@ def test_creation_makes_a_mint_nobody_has_power_over() -> None:
     assert account.lamports == world.svm.rent_exempt_minimum(len(account.data))
 
 
+@pytest.mark.parametrize("letters", range(30, 45))
+def test_creation_pays_the_rent_of_any_length_even_where_the_token_program_pads(letters: int) -> None:
+    """37 letters would make a mint of 355 bytes, the length of a multisig."""
+    world = empty_world()
+    world.run(USER, creation(name="A", symbol="B", uri="u" * (letters - 2)))
+    account = world.svm.get_account(MINT)
+    assert account is not None
+    assert len(account.data) == (357 if letters == 37 else 318 + letters)
+    assert account.lamports == world.svm.rent_exempt_minimum(len(account.data))
+
+
 def test_creation_makes_a_fresh_curve_that_holds_the_whole_supply() -> None:
     world = empty_world()
     (event,) = events(world.run(USER, creation()))

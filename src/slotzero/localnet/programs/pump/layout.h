@@ -65,6 +65,8 @@ enum {
     METADATA_HEADER_LEN = 4 + 64,   /* extension type and length; update authority and mint */
     METADATA_STRING_PREFIXES = 12,  /* the three string lengths */
     METADATA_ADDITIONAL_LEN = 4,    /* an empty vector of further fields */
+    MULTISIG_LEN = 355,             /* no mint of Token-2022 has this length: it is padded by an extension type */
+    EXTENSION_TYPE_LEN = 2,
     TOKEN_DECIMALS = 6,
 };
 enum { MAX_NAME_LEN = 32, MAX_SYMBOL_LEN = 13, MAX_URI_LEN = 200 };
