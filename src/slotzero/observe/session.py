@@ -1,7 +1,6 @@
 """One run in front of a person: the event loop, Ctrl-C, the live table, the result."""
 
 import asyncio
-import contextlib
 import gc
 import logging
 import signal
