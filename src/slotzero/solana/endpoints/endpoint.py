@@ -73,6 +73,7 @@ class Endpoint:
         self.limiter = Limiter(spec.limits)
         self.calls: Counter[str] = Counter()
         self.purposes: Counter[str] = Counter()
+        self.abandoned = 0
         self.lacks: set[str] = set()
         """Methods it has said it does not have."""
         self.is_probed = False
@@ -126,4 +127,5 @@ class Endpoint:
             calls=dict(self.calls),
             purposes=dict(self.purposes),
             failures={str(kind): count for kind, count in self.health.failures.items()},
+            abandoned=self.abandoned,
         )

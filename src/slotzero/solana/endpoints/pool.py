@@ -310,6 +310,7 @@ class EndpointPool(Rpc):
             raise
         except asyncio.CancelledError:
             endpoint.breaker.release(permit)
+            endpoint.abandoned += 1
             raise
         endpoint.on_answer(permit, method, self._clock.mono_ns())
         return answer

@@ -43,6 +43,7 @@ class EndpointStats(Struct, frozen=True, kw_only=True):
         calls: Calls made, by method.
         purposes: Calls made, by purpose.
         failures: Calls that failed, by class.
+        abandoned: Calls that were given up before their answer, which may have been a failure.
     """
 
     name: str
@@ -55,3 +56,4 @@ class EndpointStats(Struct, frozen=True, kw_only=True):
     calls: dict[str, int]
     purposes: dict[str, int]
     failures: dict[str, int]
+    abandoned: int = 0

@@ -201,25 +201,26 @@ async def _ask_chain(scene: Scene, blocks: dict[str, Block], notes: list[str]) -
 
 
 def endpoint_failures(document: dict[str, Any]) -> Block:
-    """Return how many calls of the bot's failed, by class, over all its endpoints. *Pure.*"""
+    """Return how many calls of the bot's failed, by class, or were given up, over all its endpoints. *Pure.*"""
     failures: Counter[str] = Counter()
     for endpoint in document["endpoints"]:
         failures.update(endpoint["failures"])
+        failures["abandoned"] += endpoint["abandoned"]
     return dict(failures)
 
 
 def faults_block(injected: dict[str, int], seen: Block) -> Block:
     """Return what the chain has done to its clients beside what the bot noticed of it. *Pure.*
 
-    Each refused request is one failure to the bot. A connection that is cut may have been idle, so of those the bot
-    notices fewer.
+    Each refused request is one failure to the bot, unless it had given the call up before the refusal came. Connections
+    that are cut may have been idle, so of those the bot notices fewer.
     """
-    limited, transport = seen.get("rate_limited") or 0, seen.get("transport") or 0
+    limited, transport, abandoned = (seen.get(name) or 0 for name in ("rate_limited", "transport", "abandoned"))
     cuts = injected["cutConnections"] + injected["refusedConnections"]
     return {
         **injected,
         "seen_rate_limited": limited,
-        "rate_limited_difference": abs(limited - injected["http429"]),
+        "unexplained_rate_limited": max(limited - injected["http429"], injected["http429"] - limited - abandoned, 0),
         "seen_transport": transport,
         "unexplained_transport": max(transport - cuts, 0),
     }
@@ -300,7 +301,7 @@ SCENARIOS: Final = (
             stage=Stage(network="congested", arguments=("--second-port", "0")),
             limits=(
                 *_HONEST,
-                Limit(figure="faults.rate_limited_difference", limit=0),
+                Limit(figure="faults.unexplained_rate_limited", limit=0),
                 Limit(figure="faults.unexplained_transport", limit=0),
             ),
             has_outage=True,
