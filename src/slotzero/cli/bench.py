@@ -69,11 +69,12 @@ def bench(
 
     Each is measured in a process of its own, with a chain of its own. Ctrl-C ends with what there is.
 
-    --cluster paper measures those that spend nothing on the endpoints of your own configuration, on coins that
-    strangers create and trade meanwhile; nothing is sent there.
+    --cluster paper measures those that spend nothing, on your own endpoints:
+    what strangers create and trade there meanwhile; nothing is sent.
 
-    With --profile each is run once more in the same surroundings, watched; the figures stay those of the first time.
-    Files go to FILE.profile beside the result file, or to slotzero.profile here; `slotzero report` links them.
+    With --profile each is run once more in the same surroundings, watched;
+    the figures stay those of the first time. Files go to FILE.profile beside
+    the result file, or to slotzero.profile here; `slotzero report` links them.
 
     The exit code is 0 when every target is met, 1 when one is missed, 2 for wrong use, 130 after Ctrl-C.
 

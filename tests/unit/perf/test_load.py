@@ -586,10 +586,10 @@ async def test_heap_is_frozen_for_the_run_and_thawed_again() -> None:
         await asyncio.sleep(0.01)
 
     try:
-        await measured(operation, config(duration=0.05, freeze_gc=True))
+        await measured(operation, config(duration=0.3, freeze_gc=True))
         assert frozen[0] > 1_000
         assert gc.get_freeze_count() == 0
-        await measured(operation, config(duration=0.05, freeze_gc=False))
+        await measured(operation, config(duration=0.3, freeze_gc=False))
         assert frozen[-1] == 0
     finally:
         if before:
