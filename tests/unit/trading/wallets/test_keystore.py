@@ -59,7 +59,7 @@ def test_file_shows_neither_addresses_nor_names_nor_keys(tmp_path: Path) -> None
     assert document["version"] == 1
     assert document["kdf"]["name"] == "argon2id"
     sealed = base64.b64decode(document["box"]["content"])
-    for secret in (str(address(1)).encode(), bytes(address(1)), b"w1", bytes(wallet_key(1).seed.reveal())):
+    for secret in (str(address(1)).encode(), bytes(address(1)), b'"w1"', bytes(wallet_key(1).seed.reveal())):
         assert secret not in raw.encode()
         assert secret not in sealed
 
