@@ -12,7 +12,7 @@ of time in each turn: a real node, too, takes transactions in apart from what it
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from typing import Final, cast
 
 from slotzero.clock import later, mono_ns
@@ -167,8 +167,8 @@ class QuickConnection(asyncio.Protocol):
         head = buffer.find(_HEAD_END)
         if head < 0 and buffer.startswith(_BEGINNING[: len(buffer)]) and len(buffer) <= _MAX_HEAD_BYTES:
             return
-        length = self._body_length(bytes(buffer[: head + 2]).lower()) if head >= 0 and self._is_common() else None
-        if length is None:
+        length = _body_length(bytes(buffer[: head + 2])) if head >= 0 and self._is_common() else None
+        if length is None or length > self._max_body:
             self._leave(transport)
             return
         begin = head + len(_HEAD_END)
@@ -192,17 +192,6 @@ class QuickConnection(asyncio.Protocol):
         if buffer:
             self._wait_for_turn()
 
-    def _body_length(self, head: bytes) -> int | None:
-        """Return the length of a common request's body, None for any other."""
-        if not head.startswith(_BEGINNING.lower()) or any(field in head for field in _UNCOMMON):
-            return None
-        at = head.find(_LENGTH)
-        digits = head[at + len(_LENGTH) : head.find(b"\r\n", at + 2)].strip() if at >= 0 else b""
-        if not digits.isdigit() or len(digits) > _LENGTH_DIGITS or head.count(_LENGTH) > 1:
-            return None
-        length = int(digits)
-        return length if length <= self._max_body else None
-
     def _leave(self, transport: asyncio.Transport) -> None:
         successor = self._hand_over()
         self.transport = None
@@ -211,3 +200,16 @@ class QuickConnection(asyncio.Protocol):
         successor.connection_made(transport)
         successor.data_received(bytes(self._buffer))
         self._buffer.clear()
+
+
+@lru_cache(maxsize=256)
+def _body_length(head: bytes) -> int | None:
+    """Return the length of a common request's body, None for any other. A client's heads are few. *Pure.*"""
+    head = head.lower()
+    if not head.startswith(_BEGINNING.lower()) or any(field in head for field in _UNCOMMON):
+        return None
+    at = head.find(_LENGTH)
+    digits = head[at + len(_LENGTH) : head.find(b"\r\n", at + 2)].strip() if at >= 0 else b""
+    if not digits.isdigit() or len(digits) > _LENGTH_DIGITS or head.count(_LENGTH) > 1:
+        return None
+    return int(digits)
