@@ -97,9 +97,10 @@ def test_full_live_run_writes_and_says_no_secret(tmp_path: Path) -> None:
         try:
             bot = StagedBot(crashed, tmp_path)
             bot.listens(stage)
-            mint = stage.launch("THIRD")
-            for rival in range(8):
-                stage.buy(mint, SOL // 10, rival=rival)
+            mints = bot.buys_again(stage, "THIRD")
+            for rival in range(8):  # the states of what it holds are what the planted bug waits for
+                for mint in mints:
+                    stage.buy(mint, SOL // 10, rival=rival)
             bot.client.close()
             _, dump = crashed.communicate(timeout=60)
         finally:
