@@ -66,12 +66,13 @@ class ForkRunner:
         self, transaction: VersionedTransaction, accounts: _Accounts, *, slot: Slot, unix_s: int, is_signed: bool
     ) -> ForkRun:
         """Run a transaction on accounts as they are given: see `Fork.run`. *Cancellation: safe.*"""
-        if self._pool is not None:
+        if (pool := self._pool) is not None:
             try:
-                return await self._run_away(self._pool, transaction, accounts, slot, unix_s, is_signed=is_signed)
+                return await self._run_away(pool, transaction, accounts, slot, unix_s, is_signed=is_signed)
             except BrokenProcessPool:
-                log.warning("the process of the paper fork has ended; another one is started")
-                self._begin_pool()
+                if pool is self._pool:  # the first of all that have waited
+                    log.warning("the process of the paper fork has ended; another one is started")
+                    self._begin_pool()
         began = mono_ns()
         run = self.fork.run(transaction, accounts, slot=slot, unix_s=unix_s, is_signed=is_signed)
         self._note(elapsed_ns(began, mono_ns()))
@@ -113,9 +114,10 @@ class ForkRunner:
         is_signed: bool,
     ) -> ForkRun:
         new = {key: elf for key, elf in self.fork.programs.items() if key not in self._known}
-        self._known.update(new)
         running = pool.submit(_run, new, transaction, dict(accounts), slot, unix_s, is_signed)
         run, took = await asyncio.wrap_future(running)
+        if pool is self._pool:  # not before: a run that is given up may never get there
+            self._known.update(new)
         self._note(took)
         return run
 
@@ -148,7 +150,8 @@ def _run(
     is_signed: bool,  # noqa: FBT001 over the wire
 ) -> tuple[ForkRun, DurationNs]:
     for key, elf in programs.items():
-        _fork.add_program(key, elf)
+        if key not in _fork.programs:
+            _fork.add_program(key, elf)
     began = mono_ns()
     run = _fork.run(transaction, accounts, slot=slot, unix_s=unix_s, is_signed=is_signed)
     return run, elapsed_ns(began, mono_ns())

@@ -1,13 +1,16 @@
 """Where paper transactions run: here while it is cheap, elsewhere when it is not, with the same outcome."""
 
+import asyncio
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from solders.pubkey import Pubkey
@@ -79,6 +82,40 @@ async def test_cheap_runs_and_those_that_must_repeat_stay(limit_ns: int | None) 
             await bench.run(made)
         assert not made.is_away
         assert (made.median_ns is None) == (limit_ns is None)
+
+
+async def test_run_that_is_given_up_takes_no_program_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench()
+    await bench.prepare()
+    with runner(bench, limit_ns=1) as made:
+        expected = await bench.run(made)
+        for _ in range(RUNS_BEFORE - 1):
+            await bench.run(made)
+        assert made.is_away
+        with monkeypatch.context() as patch:
+            patch.setattr(made._pool, "submit", lambda *_: Future())  # it never gets its turn
+            given_up = asyncio.get_running_loop().create_task(bench.run(made))
+            await asyncio.sleep(0)
+            given_up.cancel()
+            await asyncio.wait([given_up])
+        assert await bench.run(made) == expected
+
+
+async def test_killed_process_is_replaced_once_for_all_who_waited(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench()
+    await bench.prepare()
+    with runner(bench, limit_ns=1) as made:
+        expected = await bench.run(made)
+        for _ in range(RUNS_BEFORE):
+            await bench.run(made)
+        begun = Mock(side_effect=made._begin_pool)
+        monkeypatch.setattr(made, "_begin_pool", begun)
+        os.kill(worker_of(made), signal.SIGSTOP)  # so that all of them wait
+        waiting = [asyncio.get_running_loop().create_task(bench.run(made)) for _ in range(4)]
+        await asyncio.sleep(0)
+        os.kill(worker_of(made), signal.SIGKILL)
+        assert await asyncio.gather(*waiting) == [expected] * 4
+        assert begun.call_count == 1
 
 
 async def test_killed_process_costs_no_run() -> None:
