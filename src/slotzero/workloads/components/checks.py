@@ -20,6 +20,7 @@ from slotzero.safety import (
     VerdictCache,
     build_layers,
 )
+from slotzero.solana.rpc import Rpc
 from slotzero.trading.filters import Refusal
 from slotzero.trading.plan import plan_buy
 from slotzero.trading.probe import RentFacts, round_trip_probe
@@ -29,7 +30,7 @@ from slotzero.venues.records import NewPool
 from slotzero.workloads.components.world import DEFAULT_SEED, DEFAULT_SLOTS, Stage, open_stage
 from slotzero.workloads.targets import WARM_VERDICT_MS
 
-__all__ = ["honeypot", "metadata"]
+__all__ = ["deep_checker", "honeypot", "metadata"]
 
 _BUY: Final = Lamports(100_000_000)
 _BUDGET_MS: Final = 5_000
@@ -43,14 +44,7 @@ async def honeypot(slot_ms: str = DEFAULT_SLOTS, seed: str = DEFAULT_SEED) -> As
     async with open_stage(slot_ms, seed) as stage:
         world = stage.world
         trader, rent = await world.configured(world.rival.pubkey), await world.rent()
-        advisory = [name for name in LAYER_NAMES if name not in SNIPE_LAYERS]
-        loss = Settings().safety.max_round_trip_loss_bps
-        checker = HoneypotChecker(
-            RpcReader(world.rpc),
-            build_layers(LAYER_NAMES, max_round_trip_loss_bps=loss),
-            budget_ms=_BUDGET_MS,
-            policy=CheckPolicy(roles=dict.fromkeys(advisory, "advisory")),
-        )
+        checker = deep_checker(world.rpc, Settings())
         judged: list[tuple[NewPool, RoundTripProbe]] = []
 
         async def setup() -> None:
@@ -66,6 +60,17 @@ async def honeypot(slot_ms: str = DEFAULT_SLOTS, seed: str = DEFAULT_SEED) -> As
 
         warm = await _warm_note(stage, checker, await _probed(stage, trader, rent))
         yield Workload(run=run, setup=setup, check=check, notes=(warm,))
+
+
+def deep_checker(rpc: Rpc, settings: Settings) -> HoneypotChecker:
+    """Return a checker of all layers; of those a snipe does not wait for only what they find counts."""
+    advisory = [name for name in LAYER_NAMES if name not in SNIPE_LAYERS]
+    return HoneypotChecker(
+        RpcReader(rpc),
+        build_layers(LAYER_NAMES, max_round_trip_loss_bps=settings.safety.max_round_trip_loss_bps),
+        budget_ms=_BUDGET_MS,
+        policy=CheckPolicy(roles=dict.fromkeys(advisory, "advisory")),
+    )
 
 
 async def _probed(stage: Stage, trader: Trader, rent: RentFacts) -> tuple[NewPool, RoundTripProbe]:

@@ -18,7 +18,7 @@ from slotzero.units import DurationNs, Lamports
 from slotzero.workloads.components.trades import Trades
 from slotzero.workloads.components.world import DEFAULT_SEED, DEFAULT_SLOTS, Detected, World, open_stage
 
-__all__ = ["NextPrice", "detection", "price_feed"]
+__all__ = ["NextPrice", "detection", "detection_trace", "price_feed"]
 
 _WITHIN_S: Final = 10
 _HEARD_WITHIN_S: Final = 0.2
@@ -42,15 +42,20 @@ async def detection(slot_ms: str = DEFAULT_SLOTS, seed: str = DEFAULT_SEED) -> A
 
         async def run() -> Trace:
             world.wire.send(creation)
-            pool, at = await seen
-            trace = Trace()
-            if pool.mono_cause is not None:
-                trace.mark(Stamp.CAUSE, pool.mono_cause)
-            trace.mark(Stamp.FRAME, pool.mono_frame)
-            trace.mark(Stamp.POOL, at)
-            return trace
+            return detection_trace(await seen)
 
         yield Workload(run=run, setup=setup, teardown=world.wire.answers)
+
+
+def detection_trace(detected: Detected) -> Trace:
+    """Return the stamps of a pool's detection, from the chain's own instant where that is known. *Pure.*"""
+    pool, at = detected
+    trace = Trace()
+    if pool.mono_cause is not None:
+        trace.mark(Stamp.CAUSE, pool.mono_cause)
+    trace.mark(Stamp.FRAME, pool.mono_frame)
+    trace.mark(Stamp.POOL, at)
+    return trace
 
 
 class NextPrice:

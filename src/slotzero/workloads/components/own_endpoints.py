@@ -25,20 +25,11 @@ from slotzero.market.metadata import MetadataStore
 from slotzero.market.price_board import Price
 from slotzero.market.price_feed import Following, PriceFeed
 from slotzero.perf.workload import Workload, workload
-from slotzero.safety import (
-    LAYER_NAMES,
-    SNIPE_LAYERS,
-    CheckPolicy,
-    HoneypotChecker,
-    RoundTripProbe,
-    RpcReader,
-    Verdict,
-    build_layers,
-)
+from slotzero.safety import RoundTripProbe, Verdict
 from slotzero.solana.endpoints import EndpointPool
 from slotzero.solana.pubsub import PubSub
 from slotzero.solana.rpc import Rpc
-from slotzero.trace import Span, Stamp, Trace
+from slotzero.trace import Span, Trace
 from slotzero.trading.filters import Filters, Refusal
 from slotzero.trading.paper import PaperPubSub, PaperRpc
 from slotzero.trading.plan import plan_buy
@@ -48,7 +39,8 @@ from slotzero.venues.market import Market
 from slotzero.venues.records import NewPool
 from slotzero.venues.registry import VENUES
 from slotzero.workloads.bot_run import endpoint_specs
-from slotzero.workloads.components.feeds import NextPrice
+from slotzero.workloads.components.checks import deep_checker
+from slotzero.workloads.components.feeds import NextPrice, detection_trace
 from slotzero.workloads.components.world import Detected
 from slotzero.workloads.paper_run import open_desk, paper_cluster
 
@@ -57,7 +49,6 @@ __all__ = ["detection", "filters", "honeypot", "metadata", "price_feed"]
 _WITHIN_S: Final = 10
 _COIN_WITHIN_S: Final = 25.0
 _POOLS: Final = 8
-_BUDGET_MS: Final = 5_000
 
 
 class _Scene:
@@ -140,13 +131,7 @@ async def detection(config: str = "") -> AsyncIterator[Workload]:
     async with _open_scene(config) as scene:
 
         async def run() -> Trace:
-            pool, at = await scene.next_pool()
-            trace = Trace()
-            if pool.mono_cause is not None:
-                trace.mark(Stamp.CAUSE, pool.mono_cause)
-            trace.mark(Stamp.FRAME, pool.mono_frame)
-            trace.mark(Stamp.POOL, at)
-            return trace
+            return detection_trace(await scene.next_pool())
 
         yield Workload(run=run)
 
@@ -169,14 +154,7 @@ async def honeypot(config: str = "") -> AsyncIterator[Workload]:
     """Judge a stranger's new coin by every layer; the round trip is simulated in the paper fork."""
     async with _open_scene(config) as scene:
         rent = await read_rent(scene.rpc)
-        advisory = [name for name in LAYER_NAMES if name not in SNIPE_LAYERS]
-        loss = scene.settings.safety.max_round_trip_loss_bps
-        checker = HoneypotChecker(
-            RpcReader(scene.rpc),
-            build_layers(LAYER_NAMES, max_round_trip_loss_bps=loss),
-            budget_ms=_BUDGET_MS,
-            policy=CheckPolicy(roles=dict.fromkeys(advisory, "advisory")),
-        )
+        checker = deep_checker(scene.rpc, scene.settings)
         markets = _Markets(scene)
         await markets.prepare()
         judged: list[tuple[NewPool, RoundTripProbe]] = []
