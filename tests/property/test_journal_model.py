@@ -158,6 +158,22 @@ class Model:
         is_open = {name for name, of in self.state.items() if of in ("signed", "sent", "unknown")}
         assert {intent.signed.intent for intent in state.open_intents()} == is_open
 
+    def check_forgetful(self, state: JournalState, kept: int) -> None:
+        """Check a state that forgets trades that are over: what it has is right, and no sum has lost anything."""
+        assert {name: intent.state for name, intent in state.intents.items()}.items() <= self.state.items()
+        assert {name: p.tokens for name, p in state.positions.items()}.items() <= self.tokens.items()
+        under_way = {name for name, of in self.state.items() if of in ("signed", "sent", "unknown")}
+        held = {name for name, tokens in self.tokens.items() if tokens}
+        assert {intent.signed.intent for intent in state.open_intents()} == under_way <= state.intents.keys()
+        assert {position.id for position in state.held_positions()} == held <= state.positions.keys()
+        trades = held | {self.exits.get(name, (name, 0))[0] for name in under_way}
+        assert len(state.intents.keys() & set(BUYS)) <= kept + len(trades)
+        assert state.forgotten_pnl_lamports + sum(p.pnl_lamports for p in state.positions.values()) == sum(
+            self.pnl.values()
+        )
+        assert state.forgotten_positions + len(state.positions) == len(self.tokens)
+        assert state.expected_lamports == self.lamports
+
 
 def try_apply(state: JournalState, event: Event) -> bool:
     try:
@@ -177,6 +193,17 @@ def test_any_sequence_of_events_is_folded_as_the_model_says(sequence: list[Event
         if fits:
             model.apply(event)
         model.check(state)
+
+
+@settings(max_examples=300, deadline=None)
+@given(sequences, st.integers(0, 2))
+def test_any_sequence_leaves_its_sums_where_old_trades_are_forgotten(sequence: list[Event], kept: int) -> None:
+    state, model = JournalState(kept=kept), Model()
+    for event in sequence:
+        if model.fits(event):  # an intent that is forgotten would fit again: ids are never used twice
+            state.apply(event, WallNs(0))
+            model.apply(event)
+        model.check_forgetful(state, kept)
 
 
 @settings(max_examples=25, deadline=None)

@@ -17,6 +17,8 @@ from slotzero.errors import JournalError, SubscriptionError, TransportError
 from slotzero.localnet import genesis
 from slotzero.solana.pubsub import Connection, PubSub
 from slotzero.trading.journal import (
+    IntentExpired,
+    IntentFailed,
     IntentLanded,
     IntentSent,
     IntentUnknown,
@@ -242,6 +244,28 @@ async def test_what_was_left_takes_room_until_it_is_settled(tmp_path: Path) -> N
         engine.stop()
 
     await run(look)
+
+
+async def test_restart_counts_what_earlier_runs_have_spent_and_how_often(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    failed = IntentFailed(intent="c", slot=Slot(9), reason="r", lamports_delta=LamportsDelta(-5_000))
+    await run.left(bought(), landed(), bought("c"), failed, bought("d"), IntentExpired(intent="d"))
+    (standing,) = (await run()).wallets
+    assert standing.spent_hour_lamports == standing.spent_day_lamports == 100_005_000
+    assert standing.uses == 2
+
+
+async def test_report_sums_the_positions_it_no_longer_lists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    defaults = JournalState.__init__.__kwdefaults__
+    assert defaults is not None
+    monkeypatch.setitem(defaults, "kept", 1)
+    run = Run(tmp_path)
+    for name in ("b", "c", "d"):
+        nothing = IntentLanded(intent=name, slot=Slot(9), lamports_delta=LamportsDelta(-7), tokens_held=TokenAmount(0))
+        await run.left(bought(name), nothing)
+    report = await run()
+    assert [position.id for position in report.positions] == ["d"]
+    assert (report.forgotten_positions, report.forgotten_pnl_lamports) == (2, -14)
 
 
 async def test_journal_that_fails_ends_the_run_with_its_error_and_without_hanging(tmp_path: Path) -> None:

@@ -228,7 +228,8 @@ def view_of(report: EngineReport) -> BotView:
         in_flight=report.in_flight,
         waiting=report.admission.waiting,
         value_lamports=sum(value or 0 for value in report.values.values()),
-        pnl_lamports=sum(position.pnl_lamports for position in report.positions if position.state == "closed"),
+        pnl_lamports=report.forgotten_pnl_lamports
+        + sum(position.pnl_lamports for position in report.positions if position.state == "closed"),
         balance_lamports=report.balance,
         loop_p50_ms=report.loop_delay.p50_ms,
         loop_p99_ms=report.loop_delay.p99_ms,

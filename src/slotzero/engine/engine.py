@@ -77,7 +77,6 @@ _SHELVES_AT_ONCE: Final = 8
 _WITHOUT_CONNECTION_MS: Final = 10_000
 _MS_PER_S: Final = 1_000
 _DRAIN_S: Final = 15
-_MOST_TRACES: Final = 64
 
 
 class _Parts(Struct, frozen=True, kw_only=True):
@@ -497,11 +496,13 @@ class Engine:
             differences=tuple(self._parts.recovery.differences),
             in_flight=len(sniper.tasks),
             positions=tuple(state.positions.values()),
+            forgotten_positions=state.forgotten_positions,
+            forgotten_pnl_lamports=state.forgotten_pnl_lamports,
             values={intent: keeper.value_lamports for intent, keeper in sniper.keepers.items()},
             exits={intent: keeper.view() for intent, keeper in sniper.keepers.items()} if with_exits else {},
             troubles={intent: keeper.trouble for intent, keeper in sniper.keepers.items() if keeper.trouble},
             spans=tuple(sniper.spans),
-            traces=tuple(trace for _, trace in islice(reversed(sniper.traces), _MOST_TRACES)),
+            traces=tuple(reversed(sniper.traces)),
             timings=context.timings.as_dict(),
             alerts=tuple(context.alerts),
             detector=self._detector.stats,

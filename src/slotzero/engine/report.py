@@ -36,6 +36,8 @@ class EngineReport(Struct, frozen=True, kw_only=True):
         rejected: Pools not bought, by reason.
         failed: Buys that were sent and did not land, by reason.
         in_flight: Snipes between `NewPool` and their end.
+        positions: Those held, and the newest closed ones; `forgotten_positions` and `forgotten_pnl_lamports`: how many
+            older closed ones the journal has, and what they have brought.
         values: What each open position would bring now; None = not known. `exits`: how its exit machine
             stands, where that was asked for.
         troubles: Why the newest sell of an open position failed, where one has.
@@ -63,6 +65,8 @@ class EngineReport(Struct, frozen=True, kw_only=True):
     recovered: int
     in_flight: int
     positions: tuple[PositionRecord, ...]
+    forgotten_positions: int = 0
+    forgotten_pnl_lamports: int = 0
     values: dict[str, Lamports | None]
     exits: dict[str, ExitView]
     troubles: dict[str, str]

@@ -214,7 +214,7 @@ class BotFeed:
             metrics.positions.at(held).set(sum(position.state == held for position in positions))
         metrics.position_value.at().set(sum(value or 0 for value in report.values.values()) / LAMPORTS_PER_SOL)
         ended = sum(position.pnl_lamports for position in positions if position.state != "open")
-        metrics.pnl.at().set(ended / LAMPORTS_PER_SOL)
+        metrics.pnl.at().set((report.forgotten_pnl_lamports + ended) / LAMPORTS_PER_SOL)
         metrics.balance.at().set(report.balance / LAMPORTS_PER_SOL)
         metrics.violations.at("double_buy").set(report.double_buys)
         metrics.violations.at("lost_intent").set(report.lost_intents)

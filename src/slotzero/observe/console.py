@@ -23,6 +23,7 @@ from slotzero.workloads.bot_run import BotRun
 __all__ = ["live_view", "print_summary", "status_view"]
 
 _SHOWN_LIVE: Final = 8
+_SHOWN_AT_END: Final = 100
 _SHOWN_DIFFERENCES: Final = 20
 _SOL_DIGITS: Final = 6
 _KEY_ENDS: Final = 4
@@ -45,7 +46,10 @@ def print_summary(console: Console, run: BotRun) -> None:
     report = run.report
     console.print(_counts(report))
     if report.positions:
-        console.print(_positions(report.positions, report))
+        console.print(_positions(report.positions[-_SHOWN_AT_END:], report))
+        left_out = report.forgotten_positions + max(len(report.positions) - _SHOWN_AT_END, 0)
+        if left_out:
+            console.print(f"  and {left_out} before them")
     if report.refusals:
         console.print(_refusals(report))
     if run.cluster != "replay":  # whose time stands still while the program works
@@ -159,7 +163,7 @@ def _table(title: str, *columns: str) -> Table:
 
 def _counts(report: EngineReport) -> Text:
     rejected, failed = sum(report.rejected.values()), sum(report.failed.values())
-    pnl = sum(_pnl(position, report) for position in report.positions)
+    pnl = report.forgotten_pnl_lamports + sum(_pnl(position, report) for position in report.positions)
     reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(report.failed.items()))
     parts = [
         f"seen {report.detected}",

@@ -75,6 +75,7 @@ def run_document(run: BotRun) -> dict[str, object]:
             for item in report.differences
         ],
         "positions": [_position(position) for position in report.positions],
+        "older_positions": {"closed": report.forgotten_positions, "pnl_lamports": report.forgotten_pnl_lamports},
         "latency_ms": {component.value: _figures(whole) for component, (whole, _) in figures.items()},
         "own_ms": {component.value: _figures(own) for component, (_, own) in figures.items() if own is not None},
         "rug_alerts": [

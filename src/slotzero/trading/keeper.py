@@ -505,5 +505,4 @@ def _used_limits(state: JournalState, position: PositionRecord) -> set[int]:
     """Return the unit limits that earlier keepers of a position have sold it with."""
     if not position.sells:
         return set()
-    earlier = (intent.signed for intent in state.intents.values() if intent.signed.position == position.id)
-    return {limit for signed in earlier if (limit := unit_limit_of(signed.raw)) is not None}
+    return {limit for signed in state.sells_of(position.id) if (limit := unit_limit_of(signed.raw)) is not None}

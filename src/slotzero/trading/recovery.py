@@ -30,7 +30,7 @@ from slotzero.trading.journal import Intent, IntentSigned, PositionRecord, Posit
 from slotzero.trading.pool_watch import PoolWatch
 from slotzero.trading.sniper import Sniper
 from slotzero.trading.traders import Traders
-from slotzero.units import Lamports, Slot, TokenAmount
+from slotzero.units import Slot, TokenAmount
 from slotzero.venues.market import Market
 
 __all__ = ["Difference", "Recovery", "compare"]
@@ -122,7 +122,7 @@ def _difference(
             f"the journal holds {journal} of {mint}, the wallet {chain}; the rest is left alone",
         )
     elif chain > journal:
-        why = "its position is closed" if was_held else "no position of the journal explains them"
+        why = "its position is closed" if was_held else "no position that is open or closed of late explains them"
         kind, detail = "unknown_tokens", f"the wallet holds {chain} of {mint}; {why}; they are left alone"
     else:
         return None
@@ -195,12 +195,12 @@ class Recovery:
     def _recall(self) -> None:
         """Let the wallets' caps count what earlier runs have bought, in the order of time."""
         clock, book = self._context.clock, self._context.book
-        ours, wall_ns, mono_ns = set(book.wallets), clock.wall_ns(), clock.mono_ns()
-        for intent in self._context.journal.state.intents.values():
-            signed = intent.signed
-            if signed.side == "buy" and signed.wallet in ours and intent.state in ("landed", "failed"):
-                at = earlier(mono_ns, elapsed_ns(intent.signed_wall_ns, wall_ns))
-                book.recall(signed.wallet, spent=Lamports(max(-intent.lamports_delta, 0)), at=at)
+        purchases, wall_ns, mono_ns = self._context.journal.state.purchases, clock.wall_ns(), clock.mono_ns()
+        for wallet in book.wallets:
+            book.recall_uses(wallet, purchases.older(wallet))
+            for cell in purchases.cells(wallet):
+                at = earlier(mono_ns, elapsed_ns(cell.at, wall_ns))
+                book.recall(wallet, spent=cell.spent, at=at, buys=cell.buys)
 
     async def _take_up(self, position_id: str, intents: Sequence[Intent], market: Market) -> None:
         sniper, context = self._sniper, self._context
@@ -267,8 +267,7 @@ class Recovery:
         self._tell(compare(wallet, chosen, accounts, undecided=undecided))
 
     async def _read(self, wallet: Pubkey, mint: Pubkey | None) -> list[TokenAccount]:
-        slots = [intent.slot for intent in self._context.journal.state.intents.values() if intent.slot is not None]
-        newest = max(slots, default=None)
+        newest = self._context.journal.state.newest_slot
         programs = (TOKEN_PROGRAM, TOKEN_2022_PROGRAM) if mint is None else (None,)
         accounts: list[TokenAccount] = []
         for program in programs:

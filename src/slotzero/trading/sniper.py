@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from slotzero.clock import earlier, elapsed_ns, later, ms
 from slotzero.hook import PoolJudged, PositionEnded, SnipeDecided, ignore
+from slotzero.recent import Recent
 from slotzero.safety.honeypot import Check, Checker
 from slotzero.safety.records import Verdict
 from slotzero.solana.tips import tip_instruction
@@ -25,6 +26,7 @@ from slotzero.trading.fee_policy import Expectation, FeeChoice, FeeRequest, Tran
 from slotzero.trading.fees import LAMPORTS_PER_SIGNATURE
 from slotzero.trading.filters import Filters, Refusal, load_hook
 from slotzero.trading.journal import (
+    KEPT_MINTS,
     AlreadyClaimed,
     IntentAbandoned,
     IntentSent,
@@ -49,7 +51,10 @@ from slotzero.venues.records import NewPool
 
 __all__ = ["Refused", "Sniper"]
 
-_MAX_KEPT: Final = 10_000
+_KEPT_REFUSALS: Final = 2_048
+_KEPT_SPANS: Final = 10_000
+_KEPT_TRACES: Final = 64
+_ALREADY_BOUGHT: Final = Refusal(reason="already_bought", detail="the journal has a buy of it: a mint is bought once")
 
 
 class Refused(Struct, frozen=True, kw_only=True):
@@ -115,11 +120,11 @@ class Sniper:
         self._buying: dict[str, str] = {}
         """The signature of each buy under way, by its intent."""
         self._reservations: dict[str, Reservation] = {}
-        intents = context.journal.state.intents.values()
-        buys = [intent.signed for intent in intents if intent.signed.side == "buy"]
-        self._bought_mints = {signed.mint for signed in buys}
-        """Whatever became of the buy: no mint is bought twice, though a feed may tell of its creation again."""
-        self._traded = {(signed.pool.venue, signed.wallet) for signed in buys if signed.pool is not None}
+        state = context.journal.state
+        self._bought_mints = Recent(KEPT_MINTS, state.bought_mints)
+        """Whatever became of the buy: no mint is bought twice, though a feed may tell of its creation again. Of older
+        ones the journal knows when they are claimed."""
+        self._traded = set(state.traded)
         self.admission: Admission[_Arrival] = Admission(
             max_in_flight=settings.limits.snipes_in_flight, max_waiting=settings.limits.waiting_pools
         )
@@ -134,9 +139,9 @@ class Sniper:
         self.detected = self.bought = self.closed = 0
         self.rejected: Counter[str] = Counter()
         self.failed: Counter[str] = Counter()
-        self.refusals: deque[Refused] = deque(maxlen=_MAX_KEPT)
-        self.spans: deque[Span] = deque(maxlen=_MAX_KEPT)
-        self.traces: deque[tuple[NewPool, Trace]] = deque(maxlen=_MAX_KEPT)
+        self.refusals: deque[Refused] = deque(maxlen=_KEPT_REFUSALS)
+        self.spans: deque[Span] = deque(maxlen=_KEPT_SPANS)
+        self.traces: deque[Trace] = deque(maxlen=_KEPT_TRACES)
 
     # ---- from a frame to signed bytes: synchronous -----------------------------------------------------------------
 
@@ -190,7 +195,7 @@ class Sniper:
     def _no_room(self, pool: NewPool) -> Refusal | None:
         """Say why nothing can be bought now, whatever it costs."""
         if pool.mint in self._bought_mints:
-            return Refusal(reason="already_bought", detail="the journal has a buy of it: a mint is bought once")
+            return _ALREADY_BOUGHT
         if self._stop.is_set():
             return Refusal(reason="stopping", detail="the run is ending")
         open_now = len(self._buying) + len(self.keepers) + len(self.taking_up)
@@ -332,7 +337,7 @@ class Sniper:
                 await self.keep(buy.event.intent, market, watch, trace)
         finally:
             self.spans.extend(trace.spans())
-            self.traces.append((market.pool, trace))
+            self.traces.append(trace)
 
     def _is_open(self, buy: _Buy) -> bool:
         position = self._journal.state.positions.get(buy.event.intent)
@@ -373,8 +378,7 @@ class Sniper:
             objection = await self._pass_gate(market, plan, event, trace, watch)
             if isinstance(claimed := await claim, AlreadyClaimed):
                 context.limits.record(IntentAbandoned(intent=event.intent, reason="claimed"), self._clock.wall_ns())
-                detail = f"the bot {claimed.by} was first: a pool is bought by one"
-                self._count_refusal(market.pool, Refusal(reason="claimed_elsewhere", detail=detail), trace)
+                self._count_refusal(market.pool, _claimed(claimed.by, self._journal.bot), trace)
                 return "abandoned"
             if buy.delay_ns and objection is None:
                 await self._clock.sleep_until(later(self._clock.mono_ns(), buy.delay_ns))
@@ -559,6 +563,13 @@ class Sniper:
             self._context.hook(SnipeDecided(id=str(pool.mint), outcome="refused", reason=refusal.reason, trace=trace))
         self.rejected[refusal.reason] += 1
         self.refusals.append(Refused(pool=pool, reason=refusal.reason, detail=refusal.detail))
+
+
+def _claimed(by: str, us: str) -> Refusal:
+    """Return why a mint is not bought that was claimed before."""
+    if by == us:
+        return _ALREADY_BOUGHT
+    return Refusal(reason="claimed_elsewhere", detail=f"the bot {by} was first: a pool is bought by one")
 
 
 def _objection(verdict: Verdict) -> Refusal | None:

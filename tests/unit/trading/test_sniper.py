@@ -15,6 +15,7 @@ from solders.pubkey import Pubkey
 from slotzero.clock import ms
 from slotzero.config import FiltersSettings, Gate, SafetySettings, Settings, TradeSettings
 from slotzero.errors import JournalError
+from slotzero.recent import Recent
 from slotzero.safety import AccountView, CheckContext, Decision, Evidence, HoneypotChecker, SimulationView
 from slotzero.solana.transaction import MAX_TRANSACTION_BYTES
 from slotzero.trace import Component
@@ -426,6 +427,20 @@ async def test_mint_an_earlier_run_has_tried_to_buy_is_not_bought(tmp_path: Path
         await until(it.is_at_rest)
         assert it.lab.node.sent == []
         assert dict(it.sniper.rejected) == {"already_bought": 1}
+
+
+async def test_mint_that_memory_has_forgotten_is_refused_by_the_journal(
+    it: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    it.allows()
+    await it.lab.journal.claim(buy_event(pool=pump_pool(1)))
+    it.lab.journal._mints = Recent(1, [pump_pool(2).mint])
+    monkeypatch.setattr(it.sniper, "_bought_mints", Recent(1))
+    it.sees(1)
+    await until(it.is_at_rest)
+    assert it.lab.node.sent == []
+    assert dict(it.sniper.rejected) == {"already_bought": 1}
+    assert it.reserved == 0
 
 
 async def test_no_more_positions_are_opened_than_allowed_counting_buys_under_way(it: Scene) -> None:

@@ -19,9 +19,10 @@ from slotzero.trading.journal.events import (
 from slotzero.trading.journal.journal import MAIN_BOT, AlreadyClaimed, Claim, Claimed, Journal
 from slotzero.trading.journal.opening import open_journal
 from slotzero.trading.journal.sqlite import SqliteJournal
-from slotzero.trading.journal.state import Intent, IntentState, JournalState, PositionRecord
+from slotzero.trading.journal.state import KEPT_MINTS, Intent, IntentState, JournalState, PositionRecord
 
 __all__ = [
+    "KEPT_MINTS",
     "MAIN_BOT",
     "AlreadyClaimed",
     "Claim",

@@ -27,9 +27,10 @@ from msgspec import Struct
 
 from slotzero.clock import Clock
 from slotzero.errors import JournalError
+from slotzero.recent import Recent
 from slotzero.trading.journal.codec import encode_event
 from slotzero.trading.journal.events import Event, IntentSigned
-from slotzero.trading.journal.state import JournalState
+from slotzero.trading.journal.state import KEPT_MINTS, JournalState
 from slotzero.units import WallNs
 
 if TYPE_CHECKING:
@@ -95,8 +96,8 @@ class Journal(abc.ABC):
         self._clock = clock
         self._is_open = False
         self._listeners: list[Callable[[Event, WallNs], None]] = []
-        self._mints: set[Pubkey] = set()
-        """What this bot has claimed, or is about to."""
+        self._mints: Recent[Pubkey] = Recent(KEPT_MINTS)
+        """What this bot has claimed or is about to, of late: answered without asking the store, which knows all."""
 
     async def __aenter__(self) -> Self:
         """Take the journal for this process alone, fold its events, and be ready to write.

@@ -5,7 +5,7 @@ queued up as one group, so a slow disk delays a send but never stops the event l
 out. A file that belongs to several chains (an embedded chain is a new one at each start) keeps them apart: events carry
 the chain's genesis hash, and only this chain's are folded.
 
-Nobody else writes into the file, so a mint is free to be claimed when no buy of it is in the journal.
+Claims are a table of their own: a buy's intent and its claim are written in one transaction, or neither.
 """
 
 import asyncio
@@ -22,14 +22,16 @@ from typing import Final
 from slotzero.clock import Clock
 from slotzero.errors import JournalError, JournalLockedError
 from slotzero.trading.journal.codec import decode_event
-from slotzero.trading.journal.events import Event
-from slotzero.trading.journal.journal import MAIN_BOT, Claimed, Entry, Journal, Written
+from slotzero.trading.journal.events import Event, IntentSigned
+from slotzero.trading.journal.journal import MAIN_BOT, AlreadyClaimed, Claimed, Entry, Journal, Written
 from slotzero.units import WallNs
 
 __all__ = ["SqliteJournal"]
 
-_SCHEMA_VERSION: Final = "1"
-_SCHEMA: Final = """
+_SCHEMA_VERSION: Final = "2"
+_CLAIMS: Final = "CREATE TABLE claims (chain TEXT, mint TEXT, PRIMARY KEY (chain, mint)) WITHOUT ROWID;"
+_SCHEMA: Final = (
+    """
 BEGIN;
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE events (
@@ -40,9 +42,14 @@ CREATE TABLE events (
     body BLOB NOT NULL
 );
 CREATE INDEX events_by_chain ON events (chain, seq);
-INSERT INTO meta VALUES ('schema', '1');
-COMMIT;
+INSERT INTO meta VALUES ('schema', '2');
 """
+    + _CLAIMS
+    + "COMMIT;"
+)
+_INSERT: Final = "INSERT INTO events (chain, wall_ns, kind, body) VALUES (?, ?, ?, ?)"
+_CLAIM: Final = "INSERT OR IGNORE INTO claims VALUES (?, ?)"
+_BEFORE_CLAIMS: Final = "1"
 _MAGIC: Final = b"SQLite format 3\x00"
 _MAX_GROUP: Final = 256
 
@@ -138,6 +145,8 @@ class SqliteJournal(Journal):
                 connection.execute("PRAGMA journal_mode=WAL")
                 if is_new:
                     connection.executescript(_SCHEMA)
+                elif _version(connection) == _BEFORE_CLAIMS:
+                    _add_claims(connection)
                 for wall_ns, event in self._read(connection):
                     self._fold(event, wall_ns)
             finally:
@@ -154,8 +163,8 @@ class SqliteJournal(Journal):
             return True
         if not {"meta", "events"} <= tables:
             raise JournalError(f"{self.path} is a database, but no slotzero journal; name another with [journal] path")
-        (version,) = connection.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone() or ("none",)
-        if version != _SCHEMA_VERSION:
+        version = _version(connection)
+        if version not in (_SCHEMA_VERSION, _BEFORE_CLAIMS):
             raise JournalError(
                 f"the journal {self.path} has schema {version}, but this slotzero reads {_SCHEMA_VERSION}; "
                 "name another with [journal] path"
@@ -183,15 +192,11 @@ class SqliteJournal(Journal):
                 if len(entries) >= _MAX_GROUP or self._entries.empty():
                     break
                 entry = self._entries.get()
+            taken: list[Entry] = []
             if entries and self._failure is None:
                 try:
                     connection = connection or self._open_for_writing()
-                    connection.execute("BEGIN")
-                    connection.executemany(
-                        "INSERT INTO events (chain, wall_ns, kind, body) VALUES (?, ?, ?, ?)",
-                        [(self._chain, entry.wall_ns, entry.kind, entry.body) for entry in entries],
-                    )
-                    connection.execute("COMMIT")
+                    taken = self._write(connection, entries)
                 except Exception as error:  # noqa: BLE001 the thread's edge: whoever awaits a write must hear of its end
                     self._failure = JournalError(
                         f"the journal {self.path} cannot be written ({error}); nothing more is sent"
@@ -200,11 +205,45 @@ class SqliteJournal(Journal):
                         connection.close()  # its transaction would keep everybody else out
                         connection = None
             with contextlib.suppress(RuntimeError):  # the loop was closed without leaving our context: nobody waits
-                loop.call_soon_threadsafe(_settle, entries, self._failure)
+                loop.call_soon_threadsafe(self._settle, entries, taken, self._failure)
         if connection is not None:
             connection.close()
 
+    def _write(self, connection: sqlite3.Connection, entries: list[Entry]) -> list[Entry]:
+        """Write a group down in one transaction. Returns those whose mint was claimed before, which are left out."""
+        connection.execute("BEGIN")
+        taken = [entry for entry in entries if entry.claims is not None and not self._claim(connection, entry.claims)]
+        written = entries if not taken else [entry for entry in entries if entry not in taken]
+        rows = [(self._chain, entry.wall_ns, entry.kind, entry.body) for entry in written]
+        connection.executemany(_INSERT, rows)
+        connection.execute("COMMIT")
+        return taken
 
-def _settle(entries: list[Entry], failure: JournalError | None) -> None:
-    for entry in entries:
-        entry.settle(failure or (Written() if entry.claims is None else Claimed()))
+    def _claim(self, connection: sqlite3.Connection, event: IntentSigned) -> bool:
+        return connection.execute(_CLAIM, (self._chain, str(event.mint))).rowcount == 1
+
+    def _settle(self, entries: list[Entry], taken: list[Entry], failure: JournalError | None) -> None:
+        for entry in entries:
+            if failure is not None:
+                entry.settle(failure)
+            elif entry.claims is None:
+                entry.settle(Written())
+            else:
+                entry.settle(AlreadyClaimed(by=self.bot) if entry in taken else Claimed())
+
+
+def _version(connection: sqlite3.Connection) -> str:
+    (version,) = connection.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone() or ("none",)
+    return str(version)
+
+
+def _add_claims(connection: sqlite3.Connection) -> None:
+    """Bring a file of the schema before up to date: what was bought on each of its chains is claimed."""
+    connection.execute("BEGIN IMMEDIATE")
+    connection.execute(_CLAIMS)
+    for chain, body in connection.execute("SELECT chain, body FROM events WHERE kind = ?", (IntentSigned.__name__,)):
+        event = decode_event(body)
+        if isinstance(event, IntentSigned) and event.side == "buy":
+            connection.execute(_CLAIM, (chain, str(event.mint)))
+    connection.execute("UPDATE meta SET value = ? WHERE key = 'schema'", (_SCHEMA_VERSION,))
+    connection.execute("COMMIT")

@@ -1,11 +1,16 @@
-"""The state folded from the journal's events: intents, and the positions that landed buys opened."""
+"""The state folded from the journal's events: intents, and the positions that landed buys opened.
 
-from collections import Counter
+A *trade* is a buy with all its sells and the position it opened. Trades under way are all here, and the newest ones
+that are over; older ones are on disk alone. What must be known of all of them is kept as sums.
+"""
+
+from collections import deque
 from typing import Final, Literal, assert_never
 
 from msgspec import Struct
 from solders.pubkey import Pubkey
 
+from slotzero.recent import Recent
 from slotzero.trading.journal.events import (
     Event,
     ExternalTransfer,
@@ -20,10 +25,16 @@ from slotzero.trading.journal.events import (
     PositionGraduated,
     PositionStuck,
 )
+from slotzero.trading.journal.purchases import Purchases
 from slotzero.units import Lamports, LamportsDelta, Slot, TokenAmount, WallNs
 from slotzero.venues.records import NewPool
 
-__all__ = ["Intent", "IntentState", "JournalState", "PositionRecord"]
+__all__ = ["KEPT_MINTS", "Intent", "IntentState", "JournalState", "PositionRecord"]
+
+KEPT_TRADES: Final = 2_048
+"""Trades that are over and still here: some 6 kB each."""
+KEPT_MINTS: Final = 16_384
+"""The newest mints that are known without asking the store, which knows all of them."""
 
 IntentState = Literal["signed", "sent", "unknown", "landed", "failed", "expired", "abandoned"]
 _Outcome = IntentSent | IntentExpired | IntentUnknown | IntentAbandoned | IntentFailed | IntentLanded
@@ -71,16 +82,41 @@ class PositionRecord(Struct, kw_only=True):
 
 
 class JournalState:
-    """The fold of one chain's events."""
+    """The fold of one chain's events.
 
-    def __init__(self) -> None:
+    Args:
+        kept: How many trades that are over are kept; None = all, for whoever looks at a journal as a whole.
+
+    Attributes:
+        intents: By id: those of the trades under way, and of the newest that are over; likewise `positions`.
+        forgotten_positions: How many closed positions are no longer here.
+        forgotten_pnl_lamports: What those have brought.
+        double_buys: Mints of which more than one buy has landed (of the newest 16,384, unless all is kept).
+        bought_mints: The newest that a buy was signed of.
+        traded: Every venue and wallet that bought there.
+        newest_slot: In which anything of ours has landed.
+        purchases: What each wallet has bought.
+    """
+
+    def __init__(self, *, kept: int | None = KEPT_TRADES) -> None:
         self.intents: dict[str, Intent] = {}
         self.positions: dict[str, PositionRecord] = {}
+        self.forgotten_positions = 0
+        self.forgotten_pnl_lamports = LamportsDelta(0)
         self.double_buys = 0
-        """Mints of which more than one buy has landed."""
+        known = None if kept is None else KEPT_MINTS
+        self.bought_mints: Recent[Pubkey] = Recent(known)
+        self.traded: set[tuple[str, Pubkey]] = set()
+        self.newest_slot: Slot | None = None
+        self.purchases = Purchases()
+        self._kept = kept
+        self._trades: dict[str, list[Intent]] = {}
+        """Each trade's intents by the buy's id, which is the position's as well; the buy comes first."""
+        self._over: deque[str] = deque()
         self._open: dict[str, Intent] = {}
         self._held_positions: dict[str, PositionRecord] = {}
-        self._landed_mints: Counter[Pubkey] = Counter()
+        self._landed_mints: Recent[Pubkey] = Recent(known)
+        self._doubled: set[Pubkey] = set()
         self._booked = 0
         self.external_lamports = LamportsDelta(0)
         """What came in and left by no intent of ours."""
@@ -101,6 +137,10 @@ class JournalState:
     def held_positions(self) -> list[PositionRecord]:
         """Return the positions with tokens in them, stuck ones included, oldest first."""
         return list(self._held_positions.values())
+
+    def sells_of(self, position_id: str) -> list[IntentSigned]:
+        """Return every sell of a position that was signed, oldest first."""
+        return [intent.signed for intent in self._trades.get(position_id, ())[1:]]
 
     def apply(self, event: Event, wall_ns: WallNs) -> None:
         """Fold one event in. *Pure* but for this object.
@@ -138,10 +178,17 @@ class JournalState:
         if event.intent in self.intents:
             raise ValueError(f"intent {event.intent} is already in the journal")
         if event.side == "sell":
-            self._held(event.position).sells += 1
+            position = self._held(event.position)
+            position.sells += 1
+            trade = self._trades[position.id]
         elif event.pool is None:
             raise ValueError(f"the buy {event.intent} carries no pool")
-        self.intents[event.intent] = self._open[event.intent] = Intent(signed=event, signed_wall_ns=wall_ns)
+        else:
+            trade = self._trades[event.intent] = []
+            self.bought_mints.add(event.mint)
+            self.traded.add((event.pool.venue, event.wallet))
+        intent = self.intents[event.intent] = self._open[event.intent] = Intent(signed=event, signed_wall_ns=wall_ns)
+        trade.append(intent)
 
     def _held(self, position_id: str | None) -> PositionRecord:
         position = self.positions.get(position_id or "")
@@ -169,11 +216,32 @@ class JournalState:
                 assert_never(event)
         if not intent.is_open:
             del self._open[intent.signed.intent]
+            self._end_trade(intent.signed.position or intent.signed.intent)
+
+    def _end_trade(self, trade_id: str) -> None:
+        """Where nothing of a trade is open any more, forget the oldest of those that are over."""
+        position = self.positions.get(trade_id)
+        is_held = position is not None and position.state != "closed"
+        if is_held or any(intent.is_open for intent in self._trades[trade_id]):
+            return
+        self._over.append(trade_id)
+        if self._kept is None or len(self._over) <= self._kept:
+            return
+        oldest = self._over.popleft()
+        for intent in self._trades.pop(oldest):
+            del self.intents[intent.signed.intent]
+        if (closed := self.positions.pop(oldest, None)) is not None:
+            self.forgotten_positions += 1
+            self.forgotten_pnl_lamports = LamportsDelta(self.forgotten_pnl_lamports + closed.pnl_lamports)
 
     def _settled(self, intent: Intent, slot: Slot, delta: LamportsDelta) -> None:
         intent.slot, intent.lamports_delta = slot, delta
         self._booked += delta
-        position = self.positions.get(intent.signed.position or "")
+        self.newest_slot = slot if self.newest_slot is None else max(self.newest_slot, slot)
+        signed = intent.signed
+        if signed.side == "buy":
+            self.purchases.add(signed.wallet, spent=Lamports(max(-delta, 0)), at=intent.signed_wall_ns)
+        position = self.positions.get(signed.position or "")
         if position is not None:
             position.pnl_lamports = LamportsDelta(position.pnl_lamports + delta)
 
@@ -182,8 +250,10 @@ class JournalState:
         signed = intent.signed
         if signed.side == "buy":
             assert signed.pool is not None, "a buy carries its pool"
-            self._landed_mints[signed.mint] += 1
-            self.double_buys += self._landed_mints[signed.mint] == 2  # noqa: PLR2004 counted once for each mint
+            if signed.mint in self._landed_mints and signed.mint not in self._doubled:
+                self._doubled.add(signed.mint)
+                self.double_buys += 1
+            self._landed_mints.add(signed.mint)
             position = self.positions[signed.intent] = PositionRecord(
                 id=signed.intent,
                 pool=signed.pool,

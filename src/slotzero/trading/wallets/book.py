@@ -184,18 +184,23 @@ class WalletBook:
         if (entry := self._by_key.get(wallet)) is not None:
             entry.balance = balance
 
-    def recall(self, wallet: Pubkey, *, spent: Lamports, at: int) -> None:
-        """Count a buy of an earlier run, so that a restart forgets no cap. Call it in the order of time.
+    def recall(self, wallet: Pubkey, *, spent: Lamports, at: int, buys: int = 1) -> None:
+        """Count buys of an earlier run, so that a restart forgets no cap. Call it in the order of time.
 
         Args:
             wallet: Who paid.
-            spent: What it cost.
+            spent: What they cost.
             at: When, on this run's monotonic clock (negative for what was before the machine's start).
+            buys: How many they were.
         """
         entry = self._by_key[wallet]
-        entry.uses += 1
+        entry.uses += buys
         entry.hour.add(at, spent)
         entry.day.add(at, spent)
+
+    def recall_uses(self, wallet: Pubkey, buys: int) -> None:
+        """Count buys of earlier runs that have left every window."""
+        self._by_key[wallet].uses += buys
 
     def adopt(self, wallet: Pubkey, *, at_risk: Lamports) -> Reservation:
         """Take over a position of an earlier run; its cost is told to `recall`. Returns what `close` needs."""

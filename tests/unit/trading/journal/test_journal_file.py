@@ -20,7 +20,7 @@ from slotzero.trading.journal import (
     JournalState,
     SqliteJournal,
 )
-from trading_lab import CHAIN, buy_event
+from trading_lab import CHAIN, buy_event, pump_pool
 
 PROCESS = Path(__file__).resolve().parents[3] / "journal_process.py"
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(PROCESS.parent)}
@@ -145,7 +145,7 @@ async def test_damaged_event_is_refused(tmp_path: Path) -> None:
         assert is_one_sentence_about(await refusal_of(path), path)
 
 
-@pytest.mark.parametrize("change", ["UPDATE meta SET value = '2'", "DELETE FROM meta"])
+@pytest.mark.parametrize("change", ["UPDATE meta SET value = '3'", "DELETE FROM meta"])
 async def test_newer_schema_is_refused_and_left_as_it_is(tmp_path: Path, change: str) -> None:
     path = tmp_path / "journal"
     async with opened(path) as journal:
@@ -155,9 +155,29 @@ async def test_newer_schema_is_refused_and_left_as_it_is(tmp_path: Path, change:
     connection.close()
     before = path.read_bytes()
     refusal = await refusal_of(path)
-    assert "but this slotzero reads 1" in refusal
+    assert "but this slotzero reads 2" in refusal
     assert is_one_sentence_about(refusal, path)
     assert path.read_bytes() == before
+
+
+async def test_file_from_before_claims_were_a_table_is_brought_up_to_date(tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    for chain, numbers in ((CHAIN, (1, 2)), ("another", (3,))):
+        async with opened(path, chain) as journal:
+            for number in numbers:
+                await journal.claim(buy_event(f"b{number}", pool=pump_pool(number)))
+    with sqlite3.connect(path) as connection:
+        connection.execute("DROP TABLE claims")
+        connection.execute("UPDATE meta SET value = '1'")
+    connection.close()
+    async with opened(path) as journal:
+        assert list(journal.state.intents) == ["b1", "b2"]
+    with sqlite3.connect(path) as connection:
+        claims = connection.execute("SELECT chain, mint FROM claims").fetchall()
+        assert connection.execute("SELECT value FROM meta").fetchall() == [("2",)]
+    connection.close()
+    mints = {(CHAIN, str(pump_pool(number).mint)) for number in (1, 2)}
+    assert set(claims) == mints | {("another", str(pump_pool(3).mint))}
 
 
 async def test_folder_in_the_journals_place_is_refused(tmp_path: Path) -> None:

@@ -40,6 +40,50 @@ def folded(*events: Event) -> JournalState:
     return state
 
 
+def trade(number: int, *, pnl: int = -10) -> list[Event]:
+    """A coin bought for 110 and sold."""
+    pool = pump_pool(number)
+    return [
+        buy_event(f"b{number}", pool=pool),
+        landed(f"b{number}", -110, 1_000),
+        sell_event(f"s{number}", position=f"b{number}", tokens=1_000),
+        landed(f"s{number}", 110 + pnl, 0),
+    ]
+
+
+def test_old_trades_are_forgotten_whole_and_their_sums_kept() -> None:
+    state = JournalState(kept=2)
+    for number in range(5):
+        for event in trade(number, pnl=-number):
+            state.apply(event, WALL)
+    assert list(state.intents) == ["b3", "s3", "b4", "s4"]
+    assert list(state.positions) == ["b3", "b4"]
+    assert (state.forgotten_positions, state.forgotten_pnl_lamports) == (3, -3)
+    assert (state.expected_lamports, state.newest_slot, state.double_buys) == (-10, 9, 0)
+    assert list(state.bought_mints) == [pump_pool(number).mint for number in range(5)]
+    assert state.sells_of("b0") == []
+    assert [signed.intent for signed in state.sells_of("b4")] == ["s4"]
+
+
+def test_what_is_held_or_open_is_never_forgotten() -> None:
+    state = JournalState(kept=0)
+    begun: list[Event] = [
+        buy_event("held", pool=pump_pool(90)),
+        landed("held", -110, 5),
+        PositionStuck(intent="held", reason="r"),
+    ]
+    begun += [buy_event("unknown", pool=pump_pool(91)), IntentUnknown(intent="unknown", reason="r")]
+    for event in [*begun, *trade(1), buy_event("failed", pool=pump_pool(92)), failed("failed")]:
+        state.apply(event, WALL)
+    assert list(state.intents) == ["held", "unknown"]
+    assert [position.id for position in state.held_positions()] == ["held"]
+
+
+def test_second_landed_buy_of_a_mint_is_counted_once() -> None:
+    events = [step for name in ("b1", "b2", "b3") for step in (buy_event(name), landed(name, -110, 0))]
+    assert folded(*events).double_buys == 1
+
+
 def test_intent_signed_is_open_and_holds_nothing() -> None:
     state = folded(buy_event())
     assert [intent.signed.intent for intent in state.open_intents()] == ["buy"]
