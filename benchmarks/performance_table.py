@@ -144,30 +144,41 @@ def missed(runs: Sequence[tuple[str, Run | str]]) -> list[str]:
 
 def climbs(runs: Sequence[tuple[str, Run | str]]) -> list[str]:
     """Return the steps of each climb to the breaking point."""
-    lines = []
-    for name, run in runs:
-        if not isinstance(run, Run) or "capacity" not in run.result.extra:
-            continue
-        blocks = run.result.extra
-        lines += [
-            f"{name}:",
-            "",
-            "| step | users | snipes/s | success % | p95 ms | errors |",
-            "|---|---|---|---|---|---|",
-        ]
-        for step, block in blocks.items():
-            if step.startswith(("step", "overload")):
-                cells = (block["users"], block["ops_per_s"], block["success_percent"], block["p95_ms"], block["errors"])
-                lines.append(f"| {step} | {' | '.join('-' if cell is None else f'{cell:g}' for cell in cells)} |")
-        capacity = blocks["capacity"]
-        peak, half = capacity["ops_per_s"], capacity["at_twice_users_percent"]
-        lines += [
-            "",
-            f"Most snipes a second with {capacity['users']:g} users: {peak:g}/s. At twice as many the median of three",
-            f"steps is {'-' if half is None else f'{half:g}'} % of that. Refused as too much: "
-            + figure(run.result, "bot", "overloaded"),
-        ]
+    found = [(name, run.result) for name, run in runs if isinstance(run, Run)]
+    lines = [
+        line
+        for name, result in found
+        for kind in ("", "bounded ")
+        if f"{kind}capacity" in result.extra
+        for line in climb(name, result, kind)
+    ]
     return lines or ["No climb was measured."]
+
+
+def climb(name: str, result: LoadResult, kind: str) -> list[str]:
+    """Return the steps of one climb: to the breaking point, or `bounded`."""
+    what = "whatever the chain bears" if not kind else "a bot that admits few pools at once, so that it is the limit"
+    lines = [
+        f"{name}, {what}:",
+        "",
+        "| step | users | snipes/s | success % | p95 ms | errors |",
+        "|---|---|---|---|---|---|",
+    ]
+    for step, block in result.extra.items():
+        if step.startswith((f"{kind}step", f"{kind}overload")):
+            cells = (block["users"], block["ops_per_s"], block["success_percent"], block["p95_ms"], block["errors"])
+            shown = " | ".join("-" if cell is None else f"{cell:g}" for cell in cells)
+            lines.append(f"| {step.removeprefix(kind)} | {shown} |")
+    capacity = result.extra[f"{kind}capacity"]
+    peak, half = capacity["ops_per_s"], capacity["at_twice_users_percent"]
+    return [
+        *lines,
+        "",
+        f"The most was {peak:g} snipes/s, reached with {capacity['users']:g} users. With twice as many the median of",
+        f"three steps is {'-' if half is None else f'{half:g}'} % of that. Refused as too much: "
+        + figure(result, f"{kind}bot", "overloaded"),
+        "",
+    ]
 
 
 def main() -> int:

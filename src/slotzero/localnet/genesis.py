@@ -32,10 +32,12 @@ from slotzero.venues.pumpfun.quote import USDC_MINT
 
 __all__ = [
     "BUNDLED_PROGRAMS",
+    "CLUSTER_OWNERS",
     "FAUCET_LAMPORTS",
     "Genesis",
     "derive",
     "fee_config_data",
+    "fixed_keys",
     "genesis_accounts",
     "global_data",
     "install",
@@ -60,6 +62,21 @@ BUNDLED_PROGRAMS: Final[Mapping[Pubkey, str]] = {
 }
 """SHA-256 of the programs the VM of solders 0.29.0 comes with, by address. What a token does here is decided by them,
 not by us: an upgrade of solders that brings other ones must be noticed, and a test compares them."""
+
+CLUSTER_OWNERS: Final = frozenset(
+    Pubkey.from_string(text)
+    for text in (
+        "NativeLoader1111111111111111111111111111111",
+        "BPFLoader1111111111111111111111111111111111",
+        "BPFLoader2111111111111111111111111111111111",
+        "BPFLoaderUpgradeab1e11111111111111111111111",
+        "LoaderV411111111111111111111111111111111111",
+        "Sysvar1111111111111111111111111111111111111",
+        "Feature111111111111111111111111111111111111",
+        "Config1111111111111111111111111111111111111",
+    )
+)
+"""Who owns programs and their data, sysvars, features and the cluster's settings."""
 
 _RECIPIENTS: Final = 8
 """Fee recipients, reserved (mayhem) recipients and buyback recipients; of the first two, one is the main one."""
@@ -159,6 +176,11 @@ def genesis_accounts(genesis: Genesis, rent: Callable[[int], int]) -> Iterator[t
     for key in TIP_ACCOUNTS:  # a first tip into nothing would be below the rent and fail its transaction
         yield key, holding(b"", SYSTEM_PROGRAM)
     yield genesis.faucet.pubkey(), Account(FAUCET_LAMPORTS, b"", SYSTEM_PROGRAM)
+
+
+def fixed_keys(genesis: Genesis) -> frozenset[Pubkey]:
+    """Return the addresses of `genesis_accounts`: without one of them trades on the chain would fail. *Pure.*"""
+    return frozenset(key for key, _ in genesis_accounts(genesis, lambda _: 1))
 
 
 def global_data(genesis: Genesis) -> bytes:

@@ -19,6 +19,7 @@ from slotzero.localnet.params import (
     config_at,
     integer_at,
     invalid,
+    list_at,
     pubkey_at,
     pubkey_from,
     string_at,
@@ -30,6 +31,8 @@ __all__ = ["METHODS", "PORT_METHODS"]
 
 _MAX_ADVANCE: Final = 1_000
 """At 0.1-0.2 ms a slot: nobody else is served meanwhile."""
+_MAX_REMOVED: Final = 100
+"""At about 12 us each, likewise."""
 
 
 class AccountFields(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
@@ -64,6 +67,15 @@ def set_account(node: Node, params: Params) -> object:
     return node.chain.slot
 
 
+def remove_accounts(node: Node, params: Params) -> object:
+    """Delete up to 100 accounts past all rules, all of them or none. Returns how many of them there were."""
+    keys = [pubkey_from(key) for key in list_at(params, 0, "the addresses", most=_MAX_REMOVED)]
+    try:
+        return node.chain.remove_accounts(keys)
+    except UsageError as error:
+        raise invalid(str(error)) from error
+
+
 def advance(node: Node, params: Params) -> object:
     """Open so many slots now (1 when nothing is said); returns the open slot."""
     node.chain.advance(integer_at(params, 0, "the number of slots", most=_MAX_ADVANCE, default=1))
@@ -92,6 +104,7 @@ def stats(node: Node, _params: Params) -> object:
             "addresses": chain.addresses,
         },
         "tokenAccounts": chain.token_accounts,
+        "removedAccounts": chain.removed,
         "ports": {name: port.stats() for name, port in node.ports.items()},
         "process": process_usage(),
         **{name: read() for name, read in node.gauges.items()},
@@ -157,6 +170,7 @@ def _lateness_json(lateness: Lateness) -> dict[str, object]:
 
 METHODS: Final[Mapping[str, Method]] = {
     "slotzero_setAccount": set_account,
+    "slotzero_removeAccounts": remove_accounts,
     "slotzero_advance": advance,
     "slotzero_stats": stats,
     "slotzero_faults": set_faults,

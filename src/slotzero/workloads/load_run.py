@@ -15,7 +15,7 @@ from slotzero.perf.load_target import open_target
 from slotzero.perf.load_types import LoadOutcome, LoadProgress, LoadResult, LoadTestConfig
 from slotzero.perf.thresholds import parse_threshold
 from slotzero.workloads import scenarios
-from slotzero.workloads.scenarios import Scenario
+from slotzero.workloads.scenarios import PreparedScenario, Scenario
 from slotzero.workloads.snipe_scenarios import SCENARIOS
 
 for _scenario in SCENARIOS:
@@ -126,12 +126,13 @@ async def run_load(plan: LoadPlan, *, on_progress: Callable[[LoadProgress], None
     assert plan.scenario is not None, "a plan has a target or a scenario"
     async with plan.scenario.prepare(config) as prepared:
 
-        async def load(wanted: LoadTestConfig) -> LoadOutcome:
+        async def load(wanted: LoadTestConfig, on: PreparedScenario | None = None) -> LoadOutcome:
+            there = on or prepared
             return await load_test_service.run(
-                prepared.target.fn,
-                replace(wanted, processes=prepared.processes),
-                classify_result=prepared.target.classify_result,
-                probe=prepared.probe,
+                there.target.fn,
+                replace(wanted, processes=there.processes),
+                classify_result=there.target.classify_result,
+                probe=there.probe,
                 on_progress=on_progress,
                 stop=stop,
             )

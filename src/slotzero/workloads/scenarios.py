@@ -7,7 +7,7 @@ a label.
 
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
-from typing import Final, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 from msgspec import Struct
 
@@ -19,8 +19,13 @@ from slotzero.perf.thresholds import Threshold
 __all__ = ["SHAPES", "Conclude", "PreparedScenario", "Rerun", "Scenario", "find", "names", "register", "shape"]
 
 
-Rerun: TypeAlias = Callable[[LoadTestConfig], Awaitable[LoadOutcome]]
-"""Puts another load on the same target, watched in the same way."""
+class Rerun(Protocol):
+    """Puts another load on, watched in the same way: on the same target, or on another scenario that is up."""
+
+    def __call__(self, config: LoadTestConfig, on: "PreparedScenario | None" = None, /) -> Awaitable[LoadOutcome]:
+        """Run it to its end."""
+
+
 Conclude: TypeAlias = Callable[[LoadResult, Rerun], Awaitable[LoadResult]]
 
 

@@ -20,10 +20,10 @@ from slotzero.errors import SlotzeroError
 from slotzero.perf.arrivals import Closed
 from slotzero.perf.classify import Fault
 from slotzero.perf.load_target import LoadTarget
-from slotzero.perf.load_types import LoadResult, LoadTestConfig
+from slotzero.perf.load_types import Incident, LoadResult, LoadTestConfig
 from slotzero.perf.thresholds import Threshold
 from slotzero.workloads.scenarios import SHAPES, PreparedScenario, Rerun, Scenario
-from slotzero.workloads.snipe_scenarios.climb import climb
+from slotzero.workloads.snipe_scenarios.climb import climb, climb_from
 from slotzero.workloads.snipe_scenarios.conclusion import (
     Block,
     Limit,
@@ -48,8 +48,14 @@ _RATE_PER_USER: Final = 0.9
 """Snipes a second for each user that a healthy run brings at least, at a hold time of 1 s."""
 _CHAIN_ANSWERS_S: Final = 10.0
 _CLIMB_FROM_S: Final = 30.0
-_SETTLED_S: Final = 30.0
+_SETTLED_S: Final = 600.0
 _SETTLED_SHARE: Final = 0.2
+_LONG_S: Final = 1_800.0
+"""From here on a slope of memory says something: over a few minutes it is that of caches that fill."""
+_SWEEP_AFTER_S: Final = 10.0
+_BOUNDED: Final = 8
+_BOUNDED_USERS: Final = 40
+_BOUNDED_PACING_S: Final = 1.0
 _OUTAGE: Final = (1 / 3, 1 / 2)
 """Which part of a run the bot's first endpoint is down."""
 
@@ -63,6 +69,9 @@ _HONEST: Final = (
     Limit(figure="driver.traps_bought", limit=0),
     *(Limit(figure=f"bot.{name}", limit=0) for name in ("double_buys", "lost_intents", "unknown_open")),
     Limit(figure="bot.unexplained_lamports", limit=0),
+)
+_NO_LEAK: Final = tuple(
+    Limit(figure=f"drift.{process}_rss_mb_per_h_high", limit=5) for process in ("bot", "chain", "driver")
 )
 
 
@@ -121,15 +130,16 @@ async def _prepare(act: Act, config: LoadTestConfig) -> AsyncIterator[PreparedSc
     async with open_scene(act.stage) as scene, asyncio.TaskGroup() as tasks:
         outage = tasks.create_task(_outage(scene, config), name="outage") if act.has_outage else None
         try:
-            yield PreparedScenario(
-                target=LoadTarget(scene.driver.snipe, _as_it_is),
-                processes=scene.processes,
-                probe=scene.probe,
-                conclude=lambda result, rerun: _conclude(act, scene, config, result, rerun),
-            )
+            yield replace(_watched(scene), conclude=lambda result, rerun: _conclude(act, scene, config, result, rerun))
         finally:
             if outage is not None:
                 outage.cancel()
+
+
+def _watched(scene: Scene) -> PreparedScenario:
+    return PreparedScenario(
+        target=LoadTarget(scene.driver.snipe, _as_it_is), processes=scene.processes, probe=scene.probe
+    )
 
 
 def _as_it_is(value: object) -> Fault | None:
@@ -156,20 +166,48 @@ async def _conclude(act: Act, scene: Scene, config: LoadTestConfig, result: Load
     notes = [f"hold {scene.stage.hold_ms} ms, slots of {scene.stage.slot_ms} ms"]
     limits = list(act.limits)
     if act.drifts:
-        skip_s = min(_SETTLED_SHARE * config.duration, 10 * _SETTLED_S)
+        skip_s = min(_SETTLED_SHARE * config.duration, _SETTLED_S)
         blocks["drift"] = drift_block(result, skip_s=skip_s)
-    if act.climbs and result.stopped == "completed":
-        if config.duration >= _CLIMB_FROM_S:
-            steps, incidents = await climb(result, config, rerun)
-            blocks |= steps
-            result = replace(result, incidents=(*result.incidents, *incidents))
-            limits.append(Limit(figure="capacity.at_twice_users_percent", limit=80, is_least=True))
-        else:
-            notes.append(f"no climb to the breaking point: that takes a run of {_CLIMB_FROM_S:.0f} s at least")
+        limits += slope_limits(config.duration)
+    climbs = act.climbs and result.stopped == "completed"
+    if climbs and config.duration < _CLIMB_FROM_S:
+        climbs = False
+        notes.append(f"no climb to the breaking point: that takes a run of {_CLIMB_FROM_S:.0f} s at least")
+    if climbs:
+        steps, incidents = await climb(result, config, rerun)
+        blocks |= steps
+        result = replace(result, incidents=(*result.incidents, *incidents))
     await _ask_bot(scene, blocks, notes)
     await _ask_chain(scene, blocks, notes)
     blocks["driver"] = driver_block(scene.driver.stats())
+    if climbs:
+        steps, incidents = await _degrade(act, config, rerun, notes)
+        blocks |= steps
+        result = replace(result, incidents=(*result.incidents, *incidents))
+        limits.append(Limit(figure="bounded capacity.at_twice_users_percent", limit=80, is_least=True))
     return concluded(result, blocks, limits, notes)
+
+
+async def _degrade(
+    act: Act, config: LoadTestConfig, rerun: Rerun, notes: list[str]
+) -> tuple[dict[str, Block], list[Incident]]:
+    """Climb once more around a bot that admits few pools at once, so that the bot is the limit and not the chain.
+
+    Each pool costs the chain something, whether it is sniped or refused: where chain, driver and bot share a machine,
+    twice the load of the first climb saturates the chain. Here twice the load is well below what the chain can do, and
+    each user offers at most one pool a second, sniped or refused, so that twice the users are twice the load.
+    """
+    plan = config.plan
+    assert isinstance(plan, Closed), "all shapes are closed plans"
+    load = replace(config, arrivals=replace(plan, users=_BOUNDED_USERS, pacing_s=_BOUNDED_PACING_S))
+    async with open_scene(replace(act.stage, in_flight=_BOUNDED)) as scene:
+        steps, incidents = await climb_from(load, rerun, _watched(scene))
+        blocks = {f"bounded {name}": block for name, block in steps.items()}
+        notes.append(f"bounded: {_BOUNDED} pools are checked or bought at once, a user offers one a second at most")
+        document = await scene.bot.finish()
+    if document is not None:
+        blocks["bounded bot"] = bot_block(document)
+    return blocks, incidents
 
 
 async def _ask_bot(scene: Scene, blocks: dict[str, Block], notes: list[str]) -> None:
@@ -198,6 +236,11 @@ async def _ask_chain(scene: Scene, blocks: dict[str, Block], notes: list[str]) -
         blocks["faults"] = faults_block(injected["total"], blocks.get("endpoint failures", {}))
     if "jito" in stats:
         blocks["bundles"] = bundles_block(stats["jito"])
+
+
+def slope_limits(duration_s: float) -> tuple[Limit, ...]:
+    """Return what the slopes of memory are held against in a run of so many seconds. *Pure.*"""
+    return _NO_LEAK if duration_s >= _LONG_S else ()
 
 
 def endpoint_failures(document: dict[str, Any]) -> Block:
@@ -270,6 +313,7 @@ SCENARIOS: Final = (
         "SUSTAINED",
         "50 at once for 300 s: leaks and drift",
         Act(
+            stage=Stage(sweep_after_s=_SWEEP_AFTER_S),
             limits=(*_HEALTHY, *_HONEST, Limit(figure="drift.p99_change_percent", limit=10)),
             drifts=True,
         ),

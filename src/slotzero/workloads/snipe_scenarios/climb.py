@@ -1,8 +1,8 @@
 """Past the capacity: climb until throughput no longer grows, then show what twice that load does.
 
-Each step is a closed load of its own with half as many users again. The capacity is the step with the highest
-throughput; the climb ends when a step brings hardly more than the best before, or when too few succeed. Then three
-steps at twice the capacity's users: the median of their throughput against the peak says whether the bot degrades or
+Each step is a closed load of its own with half as many users again. The climb ends when a step brings hardly more than
+the best before, or when too few succeed. The capacity is the lowest step that brings within 5 % of the most. Then three
+steps at twice the capacity's users: the median of their throughput against the most says whether the bot degrades or
 collapses. Throughput is that of a step's last two thirds: at its beginning users are still coming, and the first snipes
 are still under way.
 """
@@ -14,10 +14,10 @@ from msgspec.structs import replace
 
 from slotzero.perf.arrivals import Closed
 from slotzero.perf.load_types import Incident, LoadResult, LoadTestConfig
-from slotzero.workloads.scenarios import Rerun
+from slotzero.workloads.scenarios import PreparedScenario, Rerun
 from slotzero.workloads.snipe_scenarios.conclusion import Block
 
-__all__ = ["climb"]
+__all__ = ["climb", "climb_from"]
 
 _LONGEST_STEP_S: Final = 20.0
 _GROWTH: Final = 1.5
@@ -30,61 +30,84 @@ _MS: Final = 0.001
 
 
 async def climb(first: LoadResult, config: LoadTestConfig, rerun: Rerun) -> tuple[dict[str, Block], list[Incident]]:
-    """Run the steps. Returns their blocks and what happened meanwhile. *Does I/O.*
+    """Run the steps after the first. Returns their blocks and what happened meanwhile. *Does I/O.*
 
     Args:
         first: The scenario's own run: the lowest step.
         config: Its load, with a closed plan.
         rerun: Puts a load on.
     """
-    plan = config.plan
-    assert isinstance(plan, Closed), "a climb is by users"
-    step_s = min(_LONGEST_STEP_S, config.duration / _REPEATS)
-    blocks = {"step 1": _step(first)}
-    incidents: list[Incident] = []
-    best, users = first, plan.users
-    for number in range(2, _MOST_STEPS + 2):
-        users = round(users * _GROWTH)
-        step = await _run(config, plan, users, step_s, rerun)
-        if step is None:
-            return blocks, incidents
-        blocks[f"step {number}"] = _step(step)
-        incidents += step.incidents
-        is_better = _rate(step) > _rate(best)
-        is_over = _rate(step) < _rate(best) * _HARDLY_MORE
-        best = step if is_better else best
-        if is_over or step.success_rate_percent < _LEAST_SUCCESS or step.stopped != "completed":
-            break
-    rates = []
-    for number in range(1, _REPEATS + 1):
-        step = await _run(config, plan, 2 * best.concurrency, step_s, rerun)
-        if step is None:
-            return blocks, incidents
-        blocks[f"overload {number}"] = _step(step)
-        incidents += step.incidents
-        rates.append(_rate(step))
-    peak = _rate(best)
-    blocks["capacity"] = {
-        "users": best.concurrency,
-        "ops_per_s": peak,
-        "success_percent": best.success_rate_percent,
-        "at_twice_users_ops_per_s": median(rates),
-        "at_twice_users_percent": round(_PERCENT * median(rates) / peak, 2) if peak else None,
-    }
-    return blocks, incidents
+    return await _Climb(config, rerun, None).run(first)
 
 
-async def _run(config: LoadTestConfig, plan: Closed, users: int, step_s: float, rerun: Rerun) -> LoadResult | None:
-    load = replace(
-        config,
-        scenario=f"{config.scenario} {users}",
-        arrivals=replace(plan, users=users),
-        duration=step_s,
-        ramp_up=min(config.ramp_up, step_s),
-        thresholds=(),
-    )
-    outcome = await rerun(load)
-    return outcome if isinstance(outcome, LoadResult) and outcome.stopped == "completed" else None
+async def climb_from(
+    config: LoadTestConfig, rerun: Rerun, on: PreparedScenario
+) -> tuple[dict[str, Block], list[Incident]]:
+    """Do as `climb` on another scenario that is up, whose first step is not run yet. *Does I/O.*"""
+    steps = _Climb(config, rerun, on)
+    first = await steps.step(steps.plan.users)
+    return ({}, []) if first is None else await steps.run(first)
+
+
+class _Climb:
+    """The steps of one climb."""
+
+    def __init__(self, config: LoadTestConfig, rerun: Rerun, on: PreparedScenario | None) -> None:
+        plan = config.plan
+        assert isinstance(plan, Closed), "a climb is by users"
+        self.plan = plan
+        self._config = config
+        self._rerun = rerun
+        self._on = on
+        self._step_s = min(_LONGEST_STEP_S, config.duration / _REPEATS)
+        self._incidents: list[Incident] = []
+
+    async def run(self, first: LoadResult) -> tuple[dict[str, Block], list[Incident]]:
+        """Climb from a first step that has been run."""
+        blocks = {"step 1": _step(first)}
+        best, peak, users = first, _rate(first), self.plan.users
+        for number in range(2, _MOST_STEPS + 2):
+            users = round(users * _GROWTH)
+            step = await self.step(users)
+            if step is None:
+                return blocks, self._incidents
+            blocks[f"step {number}"] = _step(step)
+            peak = max(peak, _rate(step))
+            is_over = _rate(step) < _rate(best) * _HARDLY_MORE
+            if is_over or step.success_rate_percent < _LEAST_SUCCESS:
+                break
+            best = step
+        rates = []
+        for number in range(1, _REPEATS + 1):
+            step = await self.step(2 * best.concurrency)
+            if step is None:
+                return blocks, self._incidents
+            blocks[f"overload {number}"] = _step(step)
+            rates.append(_rate(step))
+        blocks["capacity"] = {
+            "users": best.concurrency,
+            "ops_per_s": peak,
+            "success_percent": best.success_rate_percent,
+            "at_twice_users_ops_per_s": median(rates),
+            "at_twice_users_percent": round(_PERCENT * median(rates) / peak, 2) if peak else None,
+        }
+        return blocks, self._incidents
+
+    async def step(self, users: int) -> LoadResult | None:
+        """Run one step; None when it was ended before its time."""
+        load = replace(
+            self._config,
+            scenario=f"{self._config.scenario} {users}",
+            arrivals=replace(self.plan, users=users),
+            duration=self._step_s,
+            ramp_up=min(self._config.ramp_up, self._step_s),
+            thresholds=(),
+        )
+        outcome = await self._rerun(load, self._on)
+        if not isinstance(outcome, LoadResult) or outcome.stopped != "completed":
+            return None
+        self._incidents += outcome.incidents
+        return outcome
 
 
 def _rate(result: LoadResult) -> float:

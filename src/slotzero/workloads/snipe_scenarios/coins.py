@@ -12,7 +12,8 @@ from solders.compute_budget import set_compute_unit_limit
 from solders.hash import Hash
 from solders.pubkey import Pubkey
 
-from slotzero.localnet.launcher.actors import Actors, mint_signer, signed
+from slotzero.localnet.launcher.actors import Actor, Actors, mint_signer, signed
+from slotzero.solana.addresses import TOKEN_2022_PROGRAM, associated_token_address
 from slotzero.units import BPS, LAMPORTS_PER_SOL, Lamports
 from slotzero.venues.pumpfun import (
     FeeConfig,
@@ -20,6 +21,7 @@ from slotzero.venues.pumpfun import (
     buy,
     create_associated_token_account,
     create_v2,
+    curve_address,
     fee_rates,
     fee_recipients,
     quote_buy,
@@ -28,7 +30,7 @@ from slotzero.venues.pumpfun import (
 )
 from slotzero.venues.records import FeeRates
 
-__all__ = ["Coin", "CoinMaker"]
+__all__ = ["Coin", "CoinMaker", "accounts_of_mint"]
 
 _STRIDE: Final = 3
 """Coins one after the other have other rivals."""
@@ -110,8 +112,7 @@ class CoinMaker:
             blockhash: What it is signed over.
             is_large: Whether it moves the price by half.
         """
-        rivals = self._actors.rivals
-        rival = rivals[(coin.index * _STRIDE + place) % len(rivals)]
+        rival = self._rival(coin, place)
         protocol, buyback = fee_recipients(self._venue, is_mayhem=False, choice=coin.index)
         accounts = trade_accounts(
             rival.wallet, mint=coin.mint, creator=coin.creator, fee_recipient=protocol, buyback_recipient=buyback
@@ -123,6 +124,30 @@ class CoinMaker:
             buy(accounts, size.tokens, size.limit),
         ]
         return signed(steps, blockhash, rival.signer)
+
+    def accounts_of(self, coin: Coin, rivals: int) -> tuple[Pubkey, ...]:
+        """Return what a coin leaves on the chain, once the bot has closed its own account (about 10 us each).
+
+        Args:
+            coin: Which coin.
+            rivals: How many have bought it.
+        """
+        owners = {self._rival(coin, place).pubkey for place in range(rivals)}
+        return (*accounts_of_mint(coin.mint), *(_tokens_of(owner, coin.mint) for owner in owners))
+
+    def _rival(self, coin: Coin, place: int) -> Actor:
+        rivals = self._actors.rivals
+        return rivals[(coin.index * _STRIDE + place) % len(rivals)]
+
+
+def accounts_of_mint(mint: Pubkey) -> tuple[Pubkey, ...]:
+    """Return the accounts a coin is born with: the mint, its curve, the curve's tokens. *Pure.*"""
+    curve = curve_address(mint)
+    return mint, curve, _tokens_of(curve, mint)
+
+
+def _tokens_of(owner: Pubkey, mint: Pubkey) -> Pubkey:
+    return associated_token_address(owner, mint, TOKEN_2022_PROGRAM)
 
 
 def _size(venue: Global, spend: Lamports, rates: FeeRates) -> _Size:

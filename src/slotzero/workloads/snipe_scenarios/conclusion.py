@@ -114,6 +114,8 @@ def driver_block(stats: DriverStats) -> Block:
         "late_buys": stats.late_buys,
         "not_sent": sum(stats.sent_failures.values()),
         "unreadable": stats.unreadable,
+        "swept": stats.swept,
+        "not_swept": stats.not_swept,
     }
 
 

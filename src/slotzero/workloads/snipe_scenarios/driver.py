@@ -32,9 +32,10 @@ from slotzero.perf.classify import ErrorClass, Fault
 from slotzero.solana.pubsub import PubSub
 from slotzero.units import MonoNs
 from slotzero.venues.registry import PUMPFUN
-from slotzero.workloads.snipe_scenarios.coins import Coin, CoinMaker
+from slotzero.workloads.snipe_scenarios.coins import Coin, CoinMaker, accounts_of_mint
 from slotzero.workloads.snipe_scenarios.line import ChainLines
 from slotzero.workloads.snipe_scenarios.outcomes import Bought, Ended, PoolBook
+from slotzero.workloads.snipe_scenarios.sweep import Sweeper
 
 __all__ = ["Driver", "DriverStats"]
 
@@ -79,6 +80,7 @@ class DriverStats(Struct, frozen=True, kw_only=True):
         sent_failures: Rivals' buys and traps that could not be sent, by kind.
         late_buys: Pools the bot bought after their operation had been given up.
         unreadable: Notifications that could not be read.
+        swept: Pools and traps taken off the chain again; `not_swept` those that were over and stay.
     """
 
     launched: int
@@ -90,6 +92,8 @@ class DriverStats(Struct, frozen=True, kw_only=True):
     sent_failures: dict[str, int]
     refused: dict[str, int]
     unreadable: int
+    swept: int
+    not_swept: int
 
 
 class Driver:
@@ -104,6 +108,7 @@ class Driver:
         trap_every: After so many honest pools a trap is launched; 0 = never.
         rivals: How many rivals buy each honest pool; 0 = none, and no pool climbs.
         seed: What the rivals' timing follows from.
+        sweep_after_s: How long after its end a pool or a trap is taken off the chain; 0 = never.
     """
 
     def __init__(
@@ -117,6 +122,7 @@ class Driver:
         trap_every: int,
         rivals: int,
         seed: int,
+        sweep_after_s: float = 0,
     ) -> None:
         self.book = PoolBook()
         self._lines = lines
@@ -126,6 +132,9 @@ class Driver:
         self._rivals = rivals
         self._random = Random(seed)  # noqa: S311 when a rival buys, no secret
         self._wallets = frozenset(bot_wallets)
+        self._sweeper = Sweeper(
+            lines, clock, after_s=sweep_after_s, is_held=self.book.is_held, on_swept=self.book.forget
+        )
         self._blockhash = Hash.default()
         self._ends: dict[Pubkey, tuple[asyncio.Future[Fault | None], Coin]] = {}
         self._traps = itertools.cycle(_TRAP_KINDS)
@@ -157,6 +166,7 @@ class Driver:
         finally:
             self.book.give_up(coin.mint)
             del self._ends[coin.mint]
+            self._sweeper.add(coin.mint, partial(self._maker.accounts_of, coin, self._rivals))
 
     def _send_rivals(self, coin: Coin) -> None:
         """Plan the rivals' buys; a climbing coin's first one waits for the bot instead."""
@@ -177,7 +187,9 @@ class Driver:
     def _trap_launched(self, done: asyncio.Future[msgspec.Raw]) -> None:
         if not self._count_failure("trap", done):
             self._trap_count += 1
-            self.book.launch_trap(Pubkey.from_string(msgspec.json.decode(done.result(), type=str)))
+            mint = Pubkey.from_string(msgspec.json.decode(done.result(), type=str))
+            self.book.launch_trap(mint)
+            self._sweeper.add(mint, partial(accounts_of_mint, mint))
 
     def _count_failure(self, kind: str, done: asyncio.Future[msgspec.Raw]) -> bool:
         is_failed = done.cancelled() or done.exception() is not None
@@ -237,11 +249,12 @@ class Driver:
         self._blockhash = Hash.from_string(latest.value.blockhash)
 
     async def keep_up(self, on_second: Callable[[], None] | None = None) -> None:
-        """Refresh the blockhash once a second until cancelled; without an answer the old one is kept."""
+        """Refresh the blockhash and sweep once a second until cancelled; without an answer the old hash is kept."""
         while True:
             await self._clock.sleep_until(add_ms(self._clock.mono_ns(), _BLOCKHASH_MS))
             with suppress(SlotzeroError):
                 await self.refresh_blockhash()
+            await self._sweeper.sweep()
             if on_second is not None:
                 on_second()
 
@@ -258,4 +271,6 @@ class Driver:
             sent_failures=dict(self._failed_sends),
             refused=dict(book.refused),
             unreadable=self._unreadable,
+            swept=self._sweeper.swept,
+            not_swept=self._sweeper.not_swept,
         )

@@ -43,7 +43,8 @@ class PoolBook:
         self._traps: dict[Pubkey, bool] = {}
         """Whether it has been bought, oldest first."""
         self._strangers: dict[Pubkey, None] = {}
-        """Bought, and not (or no longer) ours to know: a trap whose launch has not been answered yet, or a late one."""
+        """Bought, and not (or no longer) ours to know: a trap whose launch has not been answered yet, a late one, one
+        that was given up before all of it was sold."""
         self._trap_buys_untold = 0
         self.traps_bought = 0
         self.late_buys = 0
@@ -61,6 +62,10 @@ class PoolBook:
         """Tell whether a pool has no end yet."""
         return mint in self._open
 
+    def is_held(self, mint: Pubkey) -> bool:
+        """Tell whether the bot may hold tokens of a pool or a trap."""
+        return mint in self._open or mint in self._strangers or self._traps.get(mint, False)
+
     def pending(self) -> list[Pubkey]:
         """Return the pools that have not been bought yet."""
         return [mint for mint, pool in self._open.items() if not pool.bought]
@@ -71,8 +76,14 @@ class PoolBook:
 
     def give_up(self, mint: Pubkey) -> None:
         """Forget a pool whose operation was ended from outside; does nothing when it has ended."""
-        if self._open.pop(mint, None) is not None:
-            _remember(self._given_up, mint)
+        pool = self._open.pop(mint, None)
+        if pool is not None:
+            _remember(self._strangers if pool.bought else self._given_up, mint)
+
+    def forget(self, mint: Pubkey) -> None:
+        """Forget a pool or a trap that is on the chain no more."""
+        self._traps.pop(mint, None)
+        self._given_up.pop(mint, None)
 
     def launch_trap(self, mint: Pubkey) -> None:
         """Take in a trap that has been created."""
@@ -122,6 +133,7 @@ class PoolBook:
             self._trap_bought(mint)
         elif mint in self._given_up:
             del self._given_up[mint]
+            _remember(self._strangers, mint)
             self.late_buys += 1
         else:
             _remember(self._strangers, mint)

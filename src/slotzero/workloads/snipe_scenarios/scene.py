@@ -60,6 +60,7 @@ class Stage(Struct, frozen=True, kw_only=True):
         arguments: Further ports of the chain.
         bot: Further configuration of the bot.
         slot_ms: How long a slot is.
+        sweep_after_s: How long after its end a pool or a trap is taken off the chain; 0 = never.
     """
 
     hold_ms: int = 1_000
@@ -71,6 +72,7 @@ class Stage(Struct, frozen=True, kw_only=True):
     arguments: tuple[str, ...] = ()
     bot: str = ""
     slot_ms: int = SLOT_MS
+    sweep_after_s: float = 0
 
 
 class _Account(Struct):
@@ -157,6 +159,7 @@ async def open_scene(stage: Stage) -> AsyncIterator[Scene]:
             trap_every=stage.trap_every,
             rivals=stage.rivals,
             seed=_DRIVER_SEED,
+            sweep_after_s=stage.sweep_after_s,
         )
         scene = Scene(stage, endpoints, bot, driver, lines, clock)
         await driver.refresh_blockhash()

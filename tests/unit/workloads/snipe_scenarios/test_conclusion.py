@@ -4,9 +4,11 @@ import asyncio
 
 from slotzero.perf.arrivals import Closed
 from slotzero.perf.load import load_test_service
+from slotzero.perf.load_target import LoadTarget
 from slotzero.perf.load_types import LoadOutcome, LoadResult, LoadTestConfig, Window
-from slotzero.workloads.snipe_scenarios.catalogue import SCENARIOS, bundles_block
-from slotzero.workloads.snipe_scenarios.climb import _rate, climb
+from slotzero.workloads.scenarios import PreparedScenario
+from slotzero.workloads.snipe_scenarios.catalogue import SCENARIOS, bundles_block, slope_limits
+from slotzero.workloads.snipe_scenarios.climb import _rate, climb, climb_from
 from slotzero.workloads.snipe_scenarios.conclusion import Limit, concluded, machine_block
 
 
@@ -66,6 +68,15 @@ def test_bundles_have_a_share_only_where_there_are_some() -> None:
     assert bundles_block({"accepted": 8, "landed": 7})["landed_percent"] == 87.5
 
 
+def test_slopes_of_memory_are_limits_in_long_runs_only() -> None:
+    assert slope_limits(1_799) == ()
+    assert [(limit.figure, limit.limit) for limit in slope_limits(1_800)] == [
+        ("drift.bot_rss_mb_per_h_high", 5),
+        ("drift.chain_rss_mb_per_h_high", 5),
+        ("drift.driver_rss_mb_per_h_high", 5),
+    ]
+
+
 class Service:
     """A service of a known capacity: more users than it has places bring nothing, and far more make it collapse."""
 
@@ -73,8 +84,10 @@ class Service:
         self.places = places
         self.collapses = collapses
         self.steps: list[int] = []
+        self.on: PreparedScenario | None = None
 
-    async def load(self, config: LoadTestConfig) -> LoadOutcome:
+    async def load(self, config: LoadTestConfig, on: PreparedScenario | None = None, /) -> LoadOutcome:
+        self.on = on
         plan = config.plan
         assert isinstance(plan, Closed)
         self.steps.append(plan.users)
@@ -113,6 +126,15 @@ async def test_a_climb_finds_the_capacity_and_what_twice_of_it_does() -> None:
         if not collapses:
             assert blocks["capacity"]["at_twice_users_percent"] == left
         assert incidents == []
+
+
+async def test_a_climb_on_another_scene_runs_its_first_step_there() -> None:
+    service, there = Service(50, collapses=False), PreparedScenario(target=LoadTarget(nothing, None))
+    config = LoadTestConfig(scenario="STRESS", arrivals=Closed(users=40), duration=60)
+    blocks, _ = await climb_from(config, service.load, there)
+    assert service.on is there
+    assert service.steps == [40, 60, 90, 120, 120, 120]
+    assert (blocks["capacity"]["users"], blocks["capacity"]["at_twice_users_percent"]) == (60, 100.0)
 
 
 def test_the_eight_are_there_and_each_is_held_against_something() -> None:

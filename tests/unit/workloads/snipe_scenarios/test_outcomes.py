@@ -90,6 +90,33 @@ def test_a_pool_given_up_is_forgotten_and_a_later_buy_of_it_is_counted(book: Poo
     assert (buy(book), book.late_buys, book.traps_bought, book.in_flight) == (None, 1, 0, 0)
 
 
+def test_what_the_bot_may_hold_is_what_it_has_not_sold(book: PoolBook) -> None:
+    book.launch_trap(TRAP)
+    assert (book.is_held(COIN), book.is_held(OTHER), book.is_held(TRAP)) == (True, False, False)
+    buy(book)
+    sell(book)
+    buy(book, TRAP)
+    assert (book.is_held(COIN), book.is_held(TRAP)) == (False, True)
+
+
+def test_a_pool_given_up_is_held_when_it_was_bought_before_or_is_bought_later(book: PoolBook) -> None:
+    buy(book)
+    book.give_up(COIN)
+    book.launch(OTHER)
+    book.give_up(OTHER)
+    assert (book.is_held(COIN), book.is_held(OTHER), book.late_buys) == (True, False, 0)
+    buy(book, OTHER)
+    assert (book.is_held(OTHER), book.late_buys) == (True, 1)
+
+
+def test_what_is_off_the_chain_is_forgotten(book: PoolBook) -> None:
+    book.launch_trap(TRAP)
+    book.give_up(COIN)
+    for mint in (TRAP, COIN, OTHER):
+        book.forget(mint)
+    assert (book._traps, book._given_up) == ({}, {})
+
+
 def test_what_is_remembered_is_bounded(book: PoolBook) -> None:
     for number in range(20_100):
         mint = Pubkey.from_bytes(number.to_bytes(4, "big") * 8)
