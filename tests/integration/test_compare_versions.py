@@ -6,13 +6,29 @@ import msgspec
 import pytest
 
 from compare_lab import QUICK, TICK, program, side
+from slotzero.cli.compare import as_text
 from slotzero.errors import WorkerError
 from slotzero.perf.compare.course import LaunchPlan
+from slotzero.perf.compare.design import Design
 from slotzero.perf.compare.paired import Missing, PairedRun, Workload
 from slotzero.perf.types import Verdict
+from slotzero.workloads.comparing import compare_revisions
 
 TICKS = Workload(name="tick", target="toy:tick", component="FILTERS")
 STEADY = Workload(name="steady", target="toy:steady")
+TELLING = """
+import asyncio, contextlib
+import toy
+
+
+@contextlib.asynccontextmanager
+async def tell():
+    async def sample():
+        await asyncio.sleep(0.001)
+        return toy.TOOK_NS
+
+    yield sample
+"""
 
 
 def run(base: Path, new: Path, *workloads: Workload, seed: int = 1, block_timeout_ms: int = 60_000) -> PairedRun:
@@ -40,6 +56,36 @@ def test_copy_of_a_version_does_not_regress(tmp_path: Path) -> None:
     new = program(tmp_path / "new", TICK.format(turns=600))
     outcome = run(base, new, TICKS, STEADY).run()
     assert Verdict.REGRESSED not in {line.verdict for line in outcome.comparisons}
+
+
+@pytest.fixture
+def telling(tmp_path: Path) -> Workload:
+    """A workload that tells whatever time the version's `toy` says, slow as it is itself."""
+    package = tmp_path / "workloads"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "telling.py").write_text(TELLING)
+    return Workload(name="told", target="telling:tell", package=str(package))
+
+
+def test_time_that_calls_tell_is_what_is_compared(tmp_path: Path, telling: Workload) -> None:
+    base = program(tmp_path / "base", "TOOK_NS = 1_000\n")
+    new = program(tmp_path / "new", "TOOK_NS = 1_300\n")
+    outcome = run(base, new, telling).run()
+    assert {(line.verdict, line.confirmed, line.effect_percent) for line in outcome.comparisons} == {
+        (Verdict.REGRESSED, True, 30.0)
+    }
+    assert (outcome.told, outcome.loops) == (("told",), {})  # short as it is, nothing is timed in groups
+    assert outcome.new_ns["told"] == dict.fromkeys(("median", "p75", "p90", "p95"), 1_300)
+
+
+def test_document_says_which_lines_are_own_time(tmp_path: Path, telling: Workload) -> None:
+    folder = program(tmp_path / "toy", "TOOK_NS = 1_000\n")
+    document = compare_revisions(
+        str(folder), str(folder), folder=folder, workloads=[telling], seed=1, design=Design(looks=(3,), rounds=4)
+    )
+    assert "told: own time (own_ms) of whole snipes on a chain with manual slots" in "\n".join(document.notes)
+    assert "\ntold: own time (own_ms) of whole snipes on a chain with manual slots" in as_text(document)
 
 
 def test_workload_one_version_lacks_is_left_out_and_named(tmp_path: Path) -> None:

@@ -42,7 +42,9 @@ def compare(
     new: Annotated[str | None, typer.Argument(help="What is judged: of the same kind as BASE.")] = None,
     *,
     baseline: Annotated[str | None, typer.Option(help="Compare with the results saved under this name.")] = None,
-    component: Annotated[list[str] | None, typer.Option(help="Only this component; may be repeated.")] = None,
+    component: Annotated[
+        list[str] | None, typer.Option(help="Only this component or hot path; may be repeated.")
+    ] = None,
     workload: Annotated[
         list[str] | None, typer.Option(help="Measure this module:callable of both versions; may be repeated.")
     ] = None,

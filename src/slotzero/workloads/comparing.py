@@ -24,6 +24,11 @@ from slotzero.workloads import paired
 __all__ = ["compare_files", "compare_revisions", "kind_of", "workloads_for"]
 
 _PACKAGE: Final = str(Path(paired.__file__).parent)
+_TOLD: Final = (
+    "own time (own_ms) of whole snipes on a chain with manual slots, which is a process of its own; waiting for it is "
+    "left out, and the p95 of a block is its slowest snipe"
+)
+_OURS: Final = {**paired.COMPONENTS, **paired.HOT_PATHS}
 
 
 def kind_of(name: str, folder: Path) -> Literal["file", "revision"]:
@@ -41,20 +46,20 @@ def kind_of(name: str, folder: Path) -> Literal["file", "revision"]:
 
 
 def workloads_for(components: Sequence[str], targets: Sequence[str]) -> list[Workload]:
-    """Return what to measure: some components, or all of them, or a caller's own `module:callable`s.
+    """Return what to measure: some components, or all of them and their hot paths, or own `module:callable`s.
 
     Raises:
         UsageError: A name is unknown, or is no `module:callable`.
     """
-    unknown = [name for name in components if name not in paired.COMPONENTS]
+    unknown = [name for name in components if name not in _OURS]
     if unknown:
-        raise UsageError(f"there is no component {unknown[0]}; there are {', '.join(paired.COMPONENTS)}")
+        raise UsageError(f"there is no component {unknown[0]}; there are {', '.join(_OURS)}")
     if wrong := [target for target in targets if not all(target.partition(":"))]:
         raise UsageError(f"a workload is named module:callable, got {wrong[0]}")
     own = [Workload(name=target, target=target) for target in dict.fromkeys(targets)]
-    names = components or ([] if own else list(paired.COMPONENTS))
+    names = components or ([] if own else list(_OURS))
     ours = [
-        Workload(name=name, target=paired.COMPONENTS[name], package=_PACKAGE, component=name)
+        Workload(name=name, target=_OURS[name], package=_PACKAGE, component=name.removesuffix("_TO_SIGNED"))
         for name in dict.fromkeys(names)
     ]
     return ours + own
@@ -109,6 +114,8 @@ def compare_revisions(
         raise UsageError(f"nothing could be compared; {first.name} is not in {first.side}: {first.reason}")
     here = passport(event_loop=" and ".join(dict.fromkeys(loops)))
     notes = [] if loops[0] == loops[1] else [f"BASE runs on {loops[0]}, NEW on {loops[1]}"]
+    if outcome.told:
+        notes.append(f"{', '.join(outcome.told)}: {_TOLD}")
     document = paired_document(before, after, outcome, environment=here, design=design, seed=seed, notes=notes)
     return _with_own_floor(document, here, is_one_loop=loops[0] == loops[1])
 

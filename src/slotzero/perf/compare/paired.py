@@ -16,7 +16,7 @@ from msgspec import Struct
 from slotzero.errors import WorkerError
 from slotzero.perf.compare.blocks import log_ratios, quantiles
 from slotzero.perf.compare.course import Course, LaunchPlan
-from slotzero.perf.compare.design import DEFAULT_DESIGN, Design
+from slotzero.perf.compare.design import DEFAULT_DESIGN, Design, Size
 from slotzero.perf.compare.rule import DEFAULT_RULES, Rule
 from slotzero.perf.compare.workers import Side, Worker
 from slotzero.perf.environment import NoiseCertificate, QuietWatch
@@ -63,6 +63,7 @@ class PairedOutcome(Struct, frozen=True, kw_only=True):
         launches: Launches made, those of the repeat included.
         base_ns: By workload, the median over blocks of each percentile's value in the base; likewise `new_ns`.
         loops: How many calls were timed as one sample, by workload; percentiles of such workloads are those of groups.
+        told: The workloads whose calls told their own time, which is not how long they lasted.
         noise: How quiet the machine was meanwhile.
         stopped: Whether it was stopped before everything was decided.
     """
@@ -73,13 +74,9 @@ class PairedOutcome(Struct, frozen=True, kw_only=True):
     base_ns: dict[str, dict[str, float]]
     new_ns: dict[str, dict[str, float]]
     loops: dict[str, int]
+    told: tuple[str, ...]
     noise: NoiseCertificate
     stopped: bool = False
-
-
-class _Size(Struct):
-    calls: int
-    loops: int
 
 
 class PairedRun:
@@ -119,7 +116,8 @@ class PairedRun:
         self._draw = Random(seed)  # noqa: S311 hash seeds and an order, no secret
         components = {workload.name: workload.component for workload in workloads}
         self._course = Course(components, seed=self._draw.randrange(_SEEDS), design=design, rules=rules)
-        self._sizes: dict[str, _Size] = {}
+        self._sizes: dict[str, Size] = {}
+        self._told: set[str] = set()
         self._missing: list[Missing] = []
         self._values: tuple[dict[str, list[dict[str, float]]], ...] = ({}, {})
 
@@ -148,6 +146,7 @@ class PairedRun:
             base_ns=base,
             new_ns=new,
             loops={name: size.loops for name, size in self._sizes.items() if size.loops > 1},
+            told=tuple(name for name in self._workloads if name in self._told),
             noise=watch.certificate(),
             stopped=stopped,
         )
@@ -164,14 +163,16 @@ class PairedRun:
             new.await_ready()
             self._load(base, new, plan.names)
             for turn in plan.turns:
-                if turn.name not in self._workloads:
-                    continue  # one of the versions cannot run it
+                if turn.name not in self._workloads or len(found.get(turn.name, ())) == self._sizes[turn.name].rounds:
+                    continue  # one of the versions cannot run it, or it is slow and has had its rounds
                 order = (base, new) if turn.base_first else (new, base)
                 blocks = {worker: self._block(worker, turn.name) for worker in order}
                 pair = [quantiles(blocks[worker], self._metrics) for worker in (base, new)]
                 for kept, values in zip(self._values, pair, strict=True):
                     kept.setdefault(turn.name, []).append(values)
                 found.setdefault(turn.name, []).append(log_ratios(*pair))
+            for worker in (base, new):
+                worker.dismiss()  # both take down their surroundings at the same time
         return found
 
     def _load(self, base: Worker, new: Worker, names: Sequence[str]) -> None:
@@ -193,15 +194,20 @@ class PairedRun:
     def _measure_size(self, name: str, workers: Sequence[tuple[Literal["BASE", "NEW"], Worker]]) -> None:
         """Find out how long a call takes, once for the whole comparison: both versions get blocks of one size."""
         trial = {"do": "block", "name": name, "calls": _TRIAL_CALLS, "dropped": 3, "loops": 1}
-        middles = []
+        middles, lasting = [], []
         for which, worker in workers:
             reply = worker.ask(trial, f"trying {name}", self._block_ms)
             if reply.ns is None:
                 self._give_up(name, which, worker, reply.failed or "no answer")
                 return
-            middles.append(median(reply.ns))
-        calls, loops = self._design.calls_of(round(max(middles))), self._design.loops_of(round(min(middles)))
-        self._sizes[name] = _Size(calls, loops)
+            middles.append(round(median(reply.ns)))
+            if reply.call_ns is not None:
+                lasting.append(reply.call_ns)
+        if lasting:
+            self._told.add(name)
+            self._sizes[name] = self._design.told_size_of(max(lasting))
+        else:
+            self._sizes[name] = self._design.size_of(min(middles), max(middles))
 
     def _give_up(self, name: str, which: Literal["BASE", "NEW"], worker: Worker, why: str) -> None:
         if name in self._sizes:
@@ -212,7 +218,7 @@ class PairedRun:
 
     def _block(self, worker: Worker, name: str) -> list[int]:
         size = self._sizes[name]
-        request = {"do": "block", "name": name, "calls": size.calls, "dropped": self._design.dropped}
+        request = {"do": "block", "name": name, "calls": size.calls, "dropped": size.dropped}
         reply = worker.ask({**request, "loops": size.loops}, f"running a block of {name}", self._block_ms)
         if reply.ns is None:
             raise WorkerError(f"{name} failed in {worker.label}: {reply.failed}")

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from slotzero.perf.compare.design import Design, turns
+from slotzero.perf.compare.design import Design, Size, turns
 
 
 def draw(seed: int) -> Random:
@@ -15,7 +15,12 @@ def test_each_version_goes_first_in_half_of_the_rounds() -> None:
     assert len(made) == 20
     for name in ("A", "B"):
         firsts = [turn.base_first for turn in made if turn.name == name]
-        assert (len(firsts), sum(firsts)) == (10, 5)
+        assert [sum(firsts[:rounds]) for rounds in (2, 4, 6, 8, 10)] == [1, 2, 3, 4, 5]
+
+
+def test_who_goes_first_in_two_rounds_is_drawn() -> None:
+    firsts = [turn.base_first for turn in turns(("A",), 100, draw(3))]
+    assert 10 < sum(firsts[::2]) < 40
 
 
 def test_each_round_has_every_workload_once() -> None:
@@ -34,7 +39,17 @@ def test_order_is_the_seeds() -> None:
 )
 def test_blocks_are_cut_to_the_calls(call_ns: int, calls: int, loops: int) -> None:
     design = Design()
-    assert (design.calls_of(call_ns), design.loops_of(call_ns)) == (calls, loops)
+    assert design.size_of(call_ns, call_ns) == Size(rounds=10, calls=calls, dropped=10, loops=loops)
+
+
+@pytest.mark.parametrize(
+    ("call_ns", "rounds", "calls"),
+    [(0, 10, 60), (240, 10, 60), (2_000_000, 10, 25), (22_000_000, 6, 12), (50_000_000, 4, 12), (10**9, 4, 12)],
+)
+def test_slow_calls_that_tell_their_time_are_never_grouped_and_have_fewer_rounds(
+    call_ns: int, rounds: int, calls: int
+) -> None:
+    assert Design().told_size_of(call_ns) == Size(rounds=rounds, calls=calls, dropped=2, loops=1)
 
 
 @pytest.mark.parametrize(
