@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
+import stored_results as stored
 from compare_lab import SOURCES, TICK, commit, git, program, slotzero
+from slotzero.perf.history import History
 
 TOY = ("--workload", "toy:tick", "--launches", "6", "--json")
 
@@ -145,3 +147,20 @@ def test_planted_slowdown_of_one_component_is_found_there_alone(sniper: Path) ->
     assert found == {"FEE_OPTIMIZATION"}
     median = next(line for line in document["comparisons"] if line["name"] == "FEE_OPTIMIZATION")
     assert 10 < median["effect_percent"] < 60
+
+
+def test_suspicion_of_the_history_is_decided_by_a_comparison_of_its_commits(sniper: Path, tmp_path: Path) -> None:
+    before, after = (git(sniper, "rev-parse", name) for name in ("before", "after"))
+    path = tmp_path / "history.sqlite3"
+    with History(path) as history:
+        for number in range(42):
+            is_old = number < 40
+            one = stored.result("FEE_OPTIMIZATION", speed=1.0 if is_old else 1.3, samples=80, seed=number)
+            history.add(stored.document(one), commit=before if is_old else after)
+    done = slotzero(sniper, "history", "scan", "--confirm", "--file", str(path), "--json")
+    assert done.returncode == 1, done.stderr + done.stdout
+    said = json.loads(done.stdout)
+    assert {(one["before"], one["after"]) for one in said["suspicions"]} == {(before, after)}
+    (comparison,) = said["comparisons"]
+    verdicts = {line["metric"]: line["verdict"] for line in comparison["comparisons"]}
+    assert verdicts["median"] == "REGRESSED"

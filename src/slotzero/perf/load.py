@@ -21,6 +21,7 @@ import inspect
 import os
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
+from sys import intern
 from typing import Final, Literal, TypeAlias
 
 from slotzero.clock import elapsed_ns, later, mono_ns, ms
@@ -351,8 +352,8 @@ class LoadRun:
         for name, watch in self._watches.items():
             was_ended, was_stopped = watch.ended_at_s is not None, watch.is_stopped
             if watch.look(at_s):
-                extra[f"cpu_percent:{name}"] = watch.cpu_percent
-                extra[f"rss_mb:{name}"] = watch.rss_mb
+                extra[intern(f"cpu_percent:{name}")] = watch.cpu_percent
+                extra[intern(f"rss_mb:{name}")] = watch.rss_mb
                 if watch.is_stopped and not was_stopped:
                     self._note(at_s, f"the process {name} ({watch.pid}) has been stopped by a signal")
             elif not was_ended:
@@ -374,8 +375,9 @@ class LoadRun:
             self._probe = None
             return {}
         if _CHAIN_QUEUE in said:
-            self._queue_ms = max(self._queue_ms or 0.0, said[_CHAIN_QUEUE])
-        return {f"probe:{name}": value for name, value in said.items()}
+            self._queue_ms = said[_CHAIN_QUEUE]
+        # Thousands of windows hold these names: they are one string each.
+        return {intern(f"probe:{name}"): value for name, value in said.items()}
 
     def _progress(self, window: Window) -> LoadProgress:
         return LoadProgress(

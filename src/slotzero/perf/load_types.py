@@ -60,7 +60,7 @@ Verdict: TypeAlias = Literal["ok", "generator_limited", "chain_limited", "degrad
 
 Probe: TypeAlias = Callable[[], Mapping[str, float]]
 """Further figures of the system under test, asked once a window. "chain_queue_p99_ms" is the chain's
-receive-to-execute queue, which the verdict looks at."""
+receive-to-execute queue over the run so far; the verdict looks at the last one."""
 ResultClassifier: TypeAlias = Callable[[object], Fault | None]
 """Looks at what an operation returned: None when it is a success, else the failure it is."""
 

@@ -128,6 +128,8 @@ async def run_load(plan: LoadPlan, *, on_progress: Callable[[LoadProgress], None
 
         async def load(wanted: LoadTestConfig, on: PreparedScenario | None = None) -> LoadOutcome:
             there = on or prepared
+            if there.begin is not None:
+                there.begin()
             return await load_test_service.run(
                 there.target.fn,
                 replace(wanted, processes=there.processes),

@@ -36,6 +36,7 @@ class PreparedScenario(Struct, frozen=True, kw_only=True):
         target: The operation, and what looks at its results.
         processes: Ids of the processes to watch, by name: "chain" and "bot".
         probe: Further figures of the system under test, or None.
+        begin: Called before each load on it, or None: figures over a run begin here.
         conclude: Called with the result while everything is still up: it may put more load on, ask the system under
             test for its own figures, and returns the result with them. None = the result stands as it is.
     """
@@ -43,6 +44,7 @@ class PreparedScenario(Struct, frozen=True, kw_only=True):
     target: LoadTarget
     processes: dict[str, int] = {}
     probe: Probe | None = None
+    begin: Callable[[], None] | None = None
     conclude: Conclude | None = None
 
 

@@ -31,11 +31,13 @@ class LateClock:
 
 async def test_a_wait_is_how_late_the_loop_comes_to_what_is_due() -> None:
     watch = QueueWatch(LateClock(0, 0, 3, 25))
-    assert watch.stats().samples == 0
+    before = watch.stats()
+    assert (before.samples, len(before.recent_ms)) == (0, 0)
     with pytest.raises(asyncio.CancelledError):
         await watch.run()
     stats = watch.stats()
-    assert stats.samples == 4
+    assert (stats.samples, stats.taken) == (4, 4)
+    assert list(stats.recent_ms) == [0, 0, 3, 25]
     assert [float(figure) for figure in (stats.p50_ms, stats.p99_ms, stats.max_ms)] == [0, 25, 25]
 
 
@@ -43,5 +45,6 @@ async def test_only_the_newest_samples_are_kept() -> None:
     watch = QueueWatch(LateClock(*([50] * 4_096), *([1] * 4_096)))
     with pytest.raises(asyncio.CancelledError):
         await watch.run()
-    assert watch.stats().samples == 4_096
+    assert (watch.stats().samples, watch.stats().taken) == (4_096, 8_192)
+    assert list(watch.stats().recent_ms) == [1] * 256
     assert float(watch.stats().max_ms) == 1

@@ -94,8 +94,6 @@ def chain_block(stats: Mapping[str, Any]) -> Block:
     return {
         "slot_late_p99_ms": stats["lateness"]["p99Ms"],
         "slot_late_max_ms": stats["lateness"]["maxMs"],
-        "queue_p50_ms": stats["queue"]["p50Ms"],
-        "queue_p99_ms": stats["queue"]["p99Ms"],
         "landed": transactions["landed"],
         "failed": transactions["failed"],
         "simulated": transactions["simulated"],

@@ -23,6 +23,7 @@ from slotzero.workloads.snipe_scenarios.bot_child import BotChild, running_bot
 from slotzero.workloads.snipe_scenarios.coins import CoinMaker
 from slotzero.workloads.snipe_scenarios.driver import Driver
 from slotzero.workloads.snipe_scenarios.line import ChainLines
+from slotzero.workloads.snipe_scenarios.queue import ChainQueue
 
 __all__ = ["Scene", "Stage", "open_scene"]
 
@@ -88,6 +89,7 @@ class Scene:
 
     Attributes:
         figures: What the chain said of itself when it was last asked, for the load's probe.
+        queue: How long what it received has waited in the run under way.
     """
 
     def __init__(
@@ -100,6 +102,7 @@ class Scene:
         self.lines = lines
         self.clock = clock
         self.figures: dict[str, float] = {}
+        self.queue = ChainQueue()
 
     @property
     def processes(self) -> dict[str, int]:
@@ -114,7 +117,9 @@ class Scene:
         """Ask the chain how it is, once a second, until cancelled."""
         while True:
             with suppress(SlotzeroError):
-                self.figures = _figures(await self.chain_stats())
+                stats = await self.chain_stats()
+                self.queue.look(stats["queue"])
+                self.figures = _figures(stats, self.queue)
             await self.clock.sleep_until(add_ms(self.clock.mono_ns(), _LOOK_MS))
 
     async def chain_stats(self) -> dict[str, Any]:  # a document as any reader sees it
@@ -249,9 +254,9 @@ async def _try_once(scene: Scene) -> str | None:
     return "" if fault is None else fault.code
 
 
-def _figures(stats: dict[str, Any]) -> dict[str, float]:
+def _figures(stats: dict[str, Any], queue: ChainQueue) -> dict[str, float]:
     return {
-        "chain_queue_p99_ms": stats["queue"]["p99Ms"],
+        "chain_queue_p99_ms": queue.p99_ms,
         "slot_late_p99_ms": stats["lateness"]["p99Ms"],
         "slot_late_max_ms": stats["lateness"]["maxMs"],
     }

@@ -73,7 +73,6 @@ def test_slopes_of_memory_are_limits_in_long_runs_only() -> None:
     assert [(limit.figure, limit.limit) for limit in slope_limits(1_800)] == [
         ("drift.bot_rss_mb_per_h_high", 5),
         ("drift.chain_rss_mb_per_h_high", 5),
-        ("drift.driver_rss_mb_per_h_high", 5),
     ]
 
 
