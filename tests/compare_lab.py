@@ -13,6 +13,13 @@ SOURCES = Path(slotzero_package.__file__).parent.parent
 QUICK = Design(looks=(3, 6), rounds=6, calls=40)
 """Small, and with room to go on where other tests make noise."""
 TICK = """
+import asyncio
+
+
+async def naps():
+    await asyncio.sleep(0.005)  # some seconds for each launch
+
+
 async def tick():
     total = 0
     for number in range({turns}):

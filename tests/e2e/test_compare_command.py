@@ -102,7 +102,7 @@ def test_version_that_dies_exits_2_not_1(toy: Path) -> None:
 
 
 def test_ctrl_c_exits_130_and_leaves_nothing_behind(toy: Path) -> None:
-    command = [sys.executable, "-m", "slotzero", "compare", "first", "slower", "--workload", "toy:tick"]
+    command = [sys.executable, "-m", "slotzero", "compare", "first", "slower", "--workload", "toy:naps"]
     environment = {**os.environ, "PYTHONPATH": str(SOURCES)}
     running = subprocess.Popen(command, cwd=toy, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:
