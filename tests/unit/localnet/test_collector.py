@@ -13,5 +13,5 @@ def test_young_objects_every_few_slots_and_all_of_them_now_and_then(monkeypatch:
     collector = Collector()
     for _ in range(SLOTS_BETWEEN_WHOLE):
         collector.after_slot()
-    assert generations == [1] * (SLOTS_BETWEEN_WHOLE // SLOTS_BETWEEN - 1) + [2]
+    assert generations == [0] * (SLOTS_BETWEEN_WHOLE // SLOTS_BETWEEN - 1) + [2]
     assert collector.stats().collections == len(generations)
