@@ -24,13 +24,24 @@ from slotzero.solana.pubsub import PubSub
 from slotzero.solana.rpc import Rpc
 from slotzero.solana.transaction import Signer
 from slotzero.trading.identities import Identities, SystemIdentities
-from slotzero.trading.journal import ExternalTransfer, Journal, open_journal
+from slotzero.trading.journal import (
+    Event,
+    ExternalTransfer,
+    IntentAbandoned,
+    IntentExpired,
+    IntentFailed,
+    IntentLanded,
+    IntentSigned,
+    Journal,
+    open_journal,
+)
 from slotzero.trading.paper import DEFAULT_LIMIT_NS, Fork, ForkRunner, PaperBook, PaperDesk, PaperPubSub, PaperRpc
-from slotzero.units import DurationNs, LamportsDelta
+from slotzero.trading.paper.report import PaperFill
+from slotzero.units import DurationNs, LamportsDelta, WallNs
 from slotzero.venues.registry import VENUES
 from slotzero.workloads.bot_run import BotRun, Cluster, configured_cluster, endpoint_specs, run_bot, state_folder
 
-__all__ = ["PaperParts", "open_desk", "paper_cluster", "paper_signers", "snipe_on_paper", "trade_on_paper"]
+__all__ = ["PaperParts", "Slippage", "open_desk", "paper_cluster", "paper_signers", "snipe_on_paper", "trade_on_paper"]
 
 
 class PaperParts(Struct, frozen=True, kw_only=True):
@@ -144,6 +155,8 @@ async def trade_on_paper(
     limit_ns = None if parts.is_replay else DEFAULT_LIMIT_NS
     desk, signers = await open_desk(settings, parts.upstream, parts.genesis, clock=clock, limit_ns=limit_ns)
     rpc = PaperRpc(parts.upstream, desk, clock=clock)
+    slippage = Slippage(desk.fill)
+    book.listen(slippage.on_event)
 
     async def endow(journal: Journal) -> None:
         for signer in signers:
@@ -172,7 +185,7 @@ async def trade_on_paper(
         finally:
             landing.cancel()
             desk.close()
-    return structs.replace(run, paper=desk.report(rpc.forwarded, slippage_lamports=_slippage(desk, book)))
+    return structs.replace(run, paper=desk.report(rpc.forwarded, slippage_lamports=slippage.total()))
 
 
 async def open_desk(
@@ -190,12 +203,35 @@ async def open_desk(
     return desk, signers
 
 
-def _slippage(desk: PaperDesk, journal: Journal) -> int:
-    """Return how much worse this run's fills were than what was quoted when they were signed."""
-    worse = 0
-    for intent in journal.state.intents.values():
-        fill = desk.fill(intent.signed.signature)
-        if fill is not None and fill.failed_by is None:
-            quoted = intent.signed.quoted_lamports
-            worse += (-quoted if intent.signed.side == "buy" else quoted) - fill.traded_lamports
-    return worse
+class Slippage:
+    """How much worse a run's fills were than what was quoted when they were signed, added up as they land.
+
+    Args:
+        fill_of: Returns what became of a signature, None for what has not landed or is no longer known.
+    """
+
+    def __init__(self, fill_of: Callable[[str], PaperFill | None]) -> None:
+        self._fill_of = fill_of
+        self._open: dict[str, IntentSigned] = {}
+        self._settled = 0
+
+    def on_event(self, event: Event, _wall_ns: WallNs) -> None:
+        """Take in an event of the journal."""
+        if isinstance(event, IntentSigned):
+            self._open[event.intent] = event
+        elif isinstance(event, IntentLanded):
+            signed = self._open.pop(event.intent, None)
+            self._settled += 0 if signed is None else self._worse(signed)
+        elif isinstance(event, IntentFailed | IntentExpired | IntentAbandoned):
+            self._open.pop(event.intent, None)
+
+    def total(self) -> int:
+        """Return the sum, with what has landed and nobody has been told of."""
+        return self._settled + sum(self._worse(signed) for signed in self._open.values())
+
+    def _worse(self, signed: IntentSigned) -> int:
+        fill = self._fill_of(signed.signature)
+        if fill is None or fill.failed_by is not None:
+            return 0
+        quoted = signed.quoted_lamports
+        return (-quoted if signed.side == "buy" else quoted) - fill.traded_lamports
