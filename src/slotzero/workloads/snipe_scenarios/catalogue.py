@@ -70,6 +70,10 @@ _HONEST: Final = (
     *(Limit(figure=f"bot.{name}", limit=0) for name in ("double_buys", "lost_intents", "unknown_open")),
     Limit(figure="bot.unexplained_lamports", limit=0),
 )
+_DEGRADES: Final = (
+    Limit(figure="bounded capacity.at_twice_users_percent", limit=80, is_least=True),
+    *(replace(limit, figure=f"bounded {limit.figure}") for limit in _HONEST if limit.figure.startswith("bot.")),
+)
 _NO_LEAK: Final = tuple(Limit(figure=f"drift.{process}_rss_mb_per_h_high", limit=5) for process in ("bot", "chain"))
 """Not the driver: it keeps a window of the timeline for each second, 4 MB an hour."""
 
@@ -185,10 +189,11 @@ async def _conclude(act: Act, scene: Scene, config: LoadTestConfig, result: Load
         blocks["chain"]["queue_p99_ms"] = queue_of(result)
     blocks["driver"] = driver_block(scene.driver.stats())
     if climbs:
+        limits += _DEGRADES
+    if "capacity" in blocks:  # else somebody has stopped the first climb
         steps, incidents = await _degrade(act, config, rerun, notes)
         blocks |= steps
         result = replace(result, incidents=(*result.incidents, *incidents))
-        limits.append(Limit(figure="bounded capacity.at_twice_users_percent", limit=80, is_least=True))
     return concluded(result, blocks, limits, notes)
 
 
@@ -204,13 +209,20 @@ async def _degrade(
     plan = config.plan
     assert isinstance(plan, Closed), "all shapes are closed plans"
     load = replace(config, arrivals=replace(plan, users=_BOUNDED_USERS, pacing_s=_BOUNDED_PACING_S))
-    async with open_scene(replace(act.stage, in_flight=_BOUNDED)) as scene:
-        steps, incidents = await climb_from(load, rerun, _watched(scene))
-        blocks = {f"bounded {name}": block for name, block in steps.items()}
-        notes.append(f"bounded: {_BOUNDED} pools are checked or bought at once, a user offers one a second at most")
-        document = await scene.bot.finish()
-    if document is not None:
-        blocks["bounded bot"] = bot_block(document)
+    blocks: dict[str, Block] = {}
+    incidents: list[Incident] = []
+    try:
+        async with open_scene(replace(act.stage, in_flight=_BOUNDED)) as scene:
+            steps, incidents = await climb_from(load, rerun, _watched(scene))
+            blocks = {f"bounded {name}": block for name, block in steps.items()}
+            notes.append(f"bounded: {_BOUNDED} pools are checked or bought at once, a user offers one a second at most")
+            document = await scene.bot.finish()
+            if document is None:
+                notes.append(f"the bounded bot left no report of its run ({scene.bot.ended_how})")
+            else:
+                blocks["bounded bot"] = bot_block(document)
+    except SlotzeroError as error:  # what was measured until here is not to be lost
+        notes.append(f"the bounded climb was given up: {error}")
     return blocks, incidents
 
 

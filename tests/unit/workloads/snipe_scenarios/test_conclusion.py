@@ -1,15 +1,21 @@
 """Blocks and limits of a finished run."""
 
 import asyncio
+from contextlib import AbstractAsyncContextManager
 
+import pytest
+
+from slotzero.errors import LocalnetError
 from slotzero.perf.arrivals import Closed
 from slotzero.perf.load import load_test_service
 from slotzero.perf.load_target import LoadTarget
 from slotzero.perf.load_types import LoadOutcome, LoadResult, LoadTestConfig, Window
 from slotzero.workloads.scenarios import PreparedScenario
+from slotzero.workloads.snipe_scenarios import catalogue
 from slotzero.workloads.snipe_scenarios.catalogue import SCENARIOS, bundles_block, slope_limits
 from slotzero.workloads.snipe_scenarios.climb import _rate, climb, climb_from
 from slotzero.workloads.snipe_scenarios.conclusion import Limit, concluded, machine_block
+from slotzero.workloads.snipe_scenarios.scene import Scene, Stage
 
 
 async def nothing() -> None:
@@ -134,6 +140,23 @@ async def test_a_climb_on_another_scene_runs_its_first_step_there() -> None:
     assert service.on is there
     assert service.steps == [40, 60, 90, 120, 120, 120]
     assert (blocks["capacity"]["users"], blocks["capacity"]["at_twice_users_percent"]) == (60, 100.0)
+
+
+async def test_second_climb_that_cannot_begin_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_stage: Stage) -> AbstractAsyncContextManager[Scene]:
+        raise LocalnetError("no port is free")
+
+    monkeypatch.setattr(catalogue, "open_scene", refuse)
+    notes: list[str] = []
+    load = LoadTestConfig(scenario="STRESS", arrivals=Closed(users=200), duration=60)
+    found = await catalogue._degrade(catalogue.Act(), load, Service(50, collapses=False).load, notes)
+    assert found == ({}, [])
+    assert notes == ["the bounded climb was given up: no port is free"]
+
+
+def test_both_bots_of_stress_are_held_to_what_is_honest() -> None:
+    figures = {limit.figure for limit in catalogue._DEGRADES}
+    assert {"bounded bot.double_buys", "bounded bot.unexplained_lamports"} <= figures
 
 
 def test_the_eight_are_there_and_each_is_held_against_something() -> None:
