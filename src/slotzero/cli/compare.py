@@ -65,7 +65,9 @@ def compare(
     """Compare two versions paired in time, or two stored results.
 
     Revisions are checked out and measured in turns by two processes; an alarm is measured a second time before it
-    counts. Files were measured at different times and are compared through the reference work: less sharply.
+    counts. All components take some minutes, most of them for EXECUTION, FULL_FLOW and EXIT, whole snipes on a chain;
+    without those it is half a minute. Files were measured at different times and are compared through the reference
+    work: less sharply.
 
     Ctrl-C ends with what the last look had. To compare event loops: compare a revision with itself, --loop
     asyncio-to-uvloop.

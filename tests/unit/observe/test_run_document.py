@@ -62,6 +62,8 @@ def finished(**changes: object) -> BotRun:
         recovered=1,
         in_flight=0,
         positions=(position,),
+        forgotten_positions=7,
+        forgotten_pnl_lamports=-42,
         values={"b1": None},
         spans=(
             span(Component.DETECTION, 5_000_000, 20_000),
@@ -190,6 +192,10 @@ def test_large_numbers_and_strange_texts_survive() -> None:
     assert isinstance(positions, list)
     (position,) = positions
     assert (position["tokens"], position["symbol"], position["state"]) == (2**64 - 1, NASTY, "stuck")
+
+
+def test_closed_positions_that_are_no_longer_listed_are_summed() -> None:
+    assert document()["older_positions"] == {"closed": 7, "pnl_lamports": -42}
 
 
 def test_environment_names_what_it_ran_on() -> None:

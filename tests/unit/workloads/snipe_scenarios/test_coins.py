@@ -1,31 +1,19 @@
 """The coins and rivals of a load scenario, on a chain of their own."""
 
-import pytest
-from solders.account import Account
 from solders.pubkey import Pubkey
 
-from slotzero.localnet.chain import Chain, ChainConfig, Landed
-from slotzero.solana.addresses import SYSTEM_PROGRAM
+from slotzero.localnet.chain import Chain, Landed
 from slotzero.units import BPS
-from slotzero.venues.pumpfun import FEE_CONFIG, GLOBAL, curve_address, decode_curve, decode_fee_config, decode_global
+from slotzero.venues.pumpfun import (
+    FEE_CONFIG,
+    GLOBAL,
+    curve_address,
+    decode_curve,
+    decode_fee_config,
+    decode_global,
+)
 from slotzero.venues.records import Reserves
 from slotzero.workloads.snipe_scenarios.coins import Coin, CoinMaker
-
-
-@pytest.fixture
-def chain() -> Chain:
-    return Chain(ChainConfig(slot_ms=60_000))
-
-
-@pytest.fixture
-def maker(chain: Chain) -> CoinMaker:
-    venue, fees = chain.account(GLOBAL), chain.account(FEE_CONFIG)
-    assert venue is not None
-    assert fees is not None
-    maker = CoinMaker(5, decode_global(venue.data), decode_fee_config(fees.data), climb_every=2)
-    for wallet in maker.wallets:
-        chain.set_account(wallet, Account(10**15, b"", SYSTEM_PROGRAM))
-    return maker
 
 
 def land(chain: Chain, raw: bytes) -> None:

@@ -6,18 +6,15 @@ from functools import partial
 
 import msgspec
 import pytest
-from solders.account import Account
 from solders.pubkey import Pubkey
 
 from slotzero.clock import TestClock
 from slotzero.errors import RpcError
-from slotzero.localnet.chain import Chain, ChainConfig, Landed
+from slotzero.localnet.chain import Chain, Landed
 from slotzero.localnet.launcher.coins import RIVALS
 from slotzero.localnet.node import Node
 from slotzero.localnet.rpc import Rpc
-from slotzero.solana.addresses import SYSTEM_PROGRAM
 from slotzero.solana.pubsub import PubSub
-from slotzero.venues.pumpfun import FEE_CONFIG, GLOBAL, decode_fee_config, decode_global
 from slotzero.workloads.snipe_scenarios import sweep
 from slotzero.workloads.snipe_scenarios.coins import Coin, CoinMaker, accounts_of_mint
 from slotzero.workloads.snipe_scenarios.driver import Driver
@@ -142,22 +139,6 @@ async def test_what_waits_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 # ---- with a chain ---------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def chain() -> Chain:
-    return Chain(ChainConfig(slot_ms=60_000))
-
-
-@pytest.fixture
-def maker(chain: Chain) -> CoinMaker:
-    venue, fees = chain.account(GLOBAL), chain.account(FEE_CONFIG)
-    assert venue is not None
-    assert fees is not None
-    maker = CoinMaker(5, decode_global(venue.data), decode_fee_config(fees.data), climb_every=2)
-    for wallet in maker.wallets:
-        chain.set_account(wallet, Account(10**15, b"", SYSTEM_PROGRAM))
-    return maker
 
 
 def mentioned(chain: Chain, maker: CoinMaker) -> tuple[Coin, set[Pubkey]]:
