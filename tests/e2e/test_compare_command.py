@@ -104,7 +104,11 @@ def test_version_that_dies_exits_2_not_1(toy: Path) -> None:
 def test_ctrl_c_exits_130_and_leaves_nothing_behind(toy: Path) -> None:
     command = [sys.executable, "-m", "slotzero", "compare", "first", "slower", "--workload", "toy:naps"]
     environment = {**os.environ, "PYTHONPATH": str(SOURCES)}
-    running = subprocess.Popen(command, cwd=toy, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background has it ignored
+    try:
+        running = subprocess.Popen(command, cwd=toy, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    finally:
+        signal.signal(signal.SIGINT, before)
     try:
         while git(toy, "worktree", "list").count("\n") < 2:  # both are checked out
             assert running.poll() is None
