@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Struct
 from solders.signature import Signature
 
+from slotzero.clock import is_due
 from slotzero.localnet.chain import Chain
 from slotzero.localnet.commitments import Commitment, slot_at
 from slotzero.localnet.events import AccountSet, AccountWrite, ChainEvent, SlotOpened, TransactionExecuted
@@ -127,6 +128,17 @@ class Outbox:
         frame = self._frames.popleft()[1]
         self._bytes -= len(frame)
         return frame
+
+    def take_due(self, now: MonoNs, most_bytes: int) -> list[bytes]:
+        """Return the frames that may leave by `now`: at least one if there is one, at most `most_bytes` otherwise."""
+        taken: list[bytes] = []
+        size = 0
+        while (due := self.next_due) is not None and is_due(due, now) and size < most_bytes:
+            frame = self.take()
+            assert frame is not None, "one was due"
+            taken.append(frame)
+            size += len(frame)
+        return taken
 
     async def wait(self) -> None:
         """Return when there may be frames. *Cancellation: safe.*"""
