@@ -11,8 +11,8 @@ from solders.keypair import Keypair
 from chain_world import SOL, pay
 from slotzero.clock import SystemClock
 from slotzero.errors import RateLimitedError, RpcError, TransportError
-from slotzero.localnet.base58 import base58_encode
 from slotzero.localnet.chain import ChainConfig
+from slotzero.solana.base58 import base58_encode
 from slotzero.solana.jito import Bundle, BundleFailed, BundleLanded, BundleSender, BundleUnknown, JitoClient, bundle_of
 from slotzero.solana.rpc import RpcClient
 from slotzero.solana.tips import TIP_ACCOUNTS, tip_instruction

@@ -13,10 +13,10 @@ from solders.pubkey import Pubkey
 from solders.signature import Signature
 
 from slotzero.errors import MalformedError
-from slotzero.localnet.base58 import base58_decode
 from slotzero.localnet.chain import Chain
 from slotzero.localnet.commitments import Commitment, slot_at
 from slotzero.localnet.execution import MAX_V1_TRANSACTION_BYTES
+from slotzero.solana.base58 import base58_decode
 from slotzero.units import U64_MAX, Slot
 
 __all__ = [

@@ -11,10 +11,10 @@ from solders.pubkey import Pubkey
 from solders.transaction import VersionedTransaction
 from solders.transaction_metadata import TransactionMetadata
 
-from slotzero.localnet.base58 import base58_encode
 from slotzero.localnet.execution import AccountKeys
 from slotzero.localnet.history import TokenBalance, TransactionRecord
 from slotzero.localnet.params import INVALID_PARAMS, AccountConfig, DataSlice, RpcFault, invalid
+from slotzero.solana.base58 import base58_encode
 from slotzero.solana.svm import TransactionErr
 
 __all__ = [

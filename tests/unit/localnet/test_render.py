@@ -2,8 +2,6 @@
 
 import pytest
 
-from slotzero.errors import MalformedError
-from slotzero.localnet.base58 import base58_decode, base58_encode
 from slotzero.localnet.render import err_sentence, ui_amount_json
 from slotzero.solana.svm import TransactionErr
 
@@ -32,15 +30,3 @@ def test_ui_amount_has_no_trailing_zeros(amount: int, decimals: int, text: str) 
 )
 def test_error_is_said_as_a_node_says_it(err: TransactionErr, sentence: str) -> None:
     assert err_sentence(err) == sentence
-
-
-@pytest.mark.parametrize(("data", "text"), [(b"", ""), (b"\0\0", "11"), (b"hello world", "StV1DL6CwTryKyV")])
-def test_base58_round_trip(data: bytes, text: str) -> None:
-    assert base58_encode(data) == text
-    assert base58_decode(text, 100) == data
-
-
-@pytest.mark.parametrize("text", ["0", "l", "é", "1" * 101])
-def test_base58_refuses_strange_and_long_text(text: str) -> None:
-    with pytest.raises(MalformedError):
-        base58_decode(text, 100)
