@@ -83,6 +83,7 @@ u64 sol_get_clock_sysvar(clock_sysvar *out);
 u64 sol_get_rent_sysvar(rent_sysvar *out);
 u64 sol_invoke_signed_c(const instruction *call, const account *infos, u64 infos_len, const slice *signers,
                         u64 signers_len);
+u64 sol_sha256(const slice *parts, u64 parts_len, u8 *digest);
 u64 sol_try_find_program_address(const slice *seeds, u64 seeds_len, const u8 *program, u8 *address, u8 *bump);
 
 #define LOG(text) sol_log_(text, sizeof(text) - 1)

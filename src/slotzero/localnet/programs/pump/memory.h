@@ -35,7 +35,7 @@ typedef struct {
     u8 holder_rewards[32];
 } creation;
 
-enum { MAX_ACCOUNTS = 64, MAX_METAS = 6, MAX_SEEDS = 3, MAX_OUT = 1024 };
+enum { MAX_ACCOUNTS = 64, MAX_METAS = 6, MAX_SEEDS = 6, MAX_OUT = 1024 };
 
 typedef struct {
     account accounts[MAX_ACCOUNTS];

@@ -85,7 +85,7 @@ CALLED u64 check_curve(trade *t) {
     const account *curve = t->acc.curve, *mint = t->acc.mint;
     const u8 *token_program = t->acc.token_program->key;
     SEEDS("bonding-curve", mint->key);
-    REQUIRE(seeds_find(curve->key, PUMP_PROGRAM), ERR_SEEDS);
+    REQUIRE(seeds_lead_to(curve->key, PUMP_PROGRAM), ERR_SEEDS);
     t->curve_bump[0] = MEM->bump[0];
     REQUIRE(!is_absent(curve), ERR_NOT_INITIALIZED);
     REQUIRE(key_equal(curve->owner, PUMP_PROGRAM), ERR_OWNER);
@@ -94,7 +94,8 @@ CALLED u64 check_curve(trade *t) {
     REQUIRE(key_equal(mint->owner, token_program), ERR_OWNER);
     TRY(check_token_account(t->acc.curve_tokens, token_program, mint->key, curve->key));
     /* Anyone can open a second account of the curve's. */
-    REQUIRE(is_associated_account(t->acc.curve_tokens, curve->key, token_program, mint->key), ERR_SEEDS);
+    seeds_of_tokens(curve->key, token_program, mint->key);
+    REQUIRE(seeds_lead_to(t->acc.curve_tokens->key, ATA_PROGRAM), ERR_SEEDS);
     /* The user's need not be the associated one: mainnet accepts any account of the user's. */
     TRY(check_token_account(t->acc.user_tokens, token_program, mint->key, t->acc.user->key));
     SEEDS("creator-vault", curve->data + CURVE_CREATOR);
@@ -128,7 +129,10 @@ CALLED u64 check_volume(trade *t) {
     }
     if (!t->acc.volume) return 0;
     SEEDS("user_volume_accumulator", t->acc.user->key);
-    REQUIRE(seeds_find(t->acc.volume->key, PUMP_PROGRAM), ERR_SEEDS);
+    const account *volume = t->acc.volume;
+    REQUIRE(key_equal(volume->owner, PUMP_PROGRAM) ? seeds_lead_to(volume->key, PUMP_PROGRAM)
+                                                   : seeds_find(volume->key, PUMP_PROGRAM),
+            ERR_SEEDS);
     if (!t->is_buy) return 0;
     REQUIRE(t->acc.volume->is_writable, ERR_NOT_WRITABLE);
     const account *global_volume = &MEM->accounts[t->is_v2 ? V2_GLOBAL_VOLUME : LEGACY_GLOBAL_VOLUME];
