@@ -16,11 +16,11 @@ from slotzero.errors import LocalnetError, SlotzeroError
 from slotzero.localnet.endpoints import LocalnetEndpoints
 from slotzero.localnet.process import running_localnet
 from slotzero.solana.pubsub import PubSub
-from slotzero.units import LAMPORTS_PER_SOL
+from slotzero.units import LAMPORTS_PER_SOL, Lamports
 from slotzero.venues.pumpfun import FEE_CONFIG, GLOBAL, decode_fee_config, decode_global
 from slotzero.workloads.localnet_run import localnet_signer
 from slotzero.workloads.snipe_scenarios.bot_child import BotChild, running_bot
-from slotzero.workloads.snipe_scenarios.coins import CoinMaker
+from slotzero.workloads.snipe_scenarios.coins import TOKEN_ACCOUNT_BYTES, CoinMaker
 from slotzero.workloads.snipe_scenarios.driver import Driver
 from slotzero.workloads.snipe_scenarios.line import ChainLines
 from slotzero.workloads.snipe_scenarios.queue import ChainQueue
@@ -221,7 +221,13 @@ async def _maker(lines: ChainLines, stage: Stage) -> CoinMaker:
     options = {"encoding": "base64", "commitment": "processed"}
     accounts = await lines.ask(_Accounts, "getMultipleAccounts", [str(GLOBAL), str(FEE_CONFIG)], options)
     venue, fees = (msgspec.convert(account.data[0], bytes) for account in accounts.value)
-    maker = CoinMaker(_DRIVER_SEED, decode_global(venue), decode_fee_config(fees), climb_every=stage.climb_every)
+    maker = CoinMaker(
+        _DRIVER_SEED,
+        decode_global(venue),
+        decode_fee_config(fees),
+        token_rent=await lines.ask(Lamports, "getMinimumBalanceForRentExemption", TOKEN_ACCOUNT_BYTES),
+        climb_every=stage.climb_every,
+    )
     account = {"lamports": _PURSE_LAMPORTS, "owner": _SYSTEM}
     await asyncio.gather(*(lines.call("slotzero_setAccount", str(key), account) for key in maker.wallets))
     return maker

@@ -13,7 +13,7 @@ from slotzero.venues.pumpfun import (
     decode_global,
 )
 from slotzero.venues.records import Reserves
-from slotzero.workloads.snipe_scenarios.coins import Coin, CoinMaker
+from slotzero.workloads.snipe_scenarios.coins import TOKEN_ACCOUNT_BYTES, Coin, CoinMaker
 
 
 def land(chain: Chain, raw: bytes) -> None:
@@ -69,5 +69,11 @@ def test_no_coin_climbs_when_none_is_wanted(chain: Chain) -> None:
     venue, fees = chain.account(GLOBAL), chain.account(FEE_CONFIG)
     assert venue is not None
     assert fees is not None
-    maker = CoinMaker(5, decode_global(venue.data), decode_fee_config(fees.data), climb_every=0)
+    maker = CoinMaker(
+        5,
+        decode_global(venue.data),
+        decode_fee_config(fees.data),
+        token_rent=chain.svm.rent_exempt_minimum(TOKEN_ACCOUNT_BYTES),
+        climb_every=0,
+    )
     assert not any(maker.next_coin(chain.block.blockhash)[0].climbs for _ in range(3))
