@@ -10,6 +10,7 @@ import aiohttp
 import pytest
 import pytest_asyncio
 import uvloop
+from solders.account import Account
 from solders.keypair import Keypair
 from solders.message import MessageV0
 from solders.transaction import VersionedTransaction
@@ -81,6 +82,36 @@ async def test_both_ports_show_one_chain_and_are_announced(lab: Lab) -> None:
         "first": (True, 2),
         "second": (True, 1),
     }
+
+
+async def test_texts_of_every_length_of_header_arrive_whole(lab: Lab) -> None:
+    async with lab.http.ws_connect(lab.sockets["first"]) as websocket:
+
+        async def answer_to(request_id: str) -> str:
+            await websocket.send_json({"jsonrpc": "2.0", "id": request_id, "method": "none"})
+            text = await websocket.receive_str()
+            assert json.loads(text)["id"] == request_id
+            return text
+
+        bare = len(await answer_to(""))
+        for size in (125, 126, 127, 65_535, 65_536, 300_000):
+            assert len(await answer_to("x" * (size - bare))) == size
+
+
+async def test_what_is_told_faster_than_it_is_read_arrives_in_order(lab: Lab) -> None:
+    key = Keypair().pubkey()
+    async with lab.http.ws_connect(lab.sockets["first"], max_msg_size=0) as websocket:
+        options = {"commitment": "processed", "encoding": "base64"}
+        await websocket.send_json(
+            {"jsonrpc": "2.0", "id": 1, "method": "accountSubscribe", "params": [str(key), options]}
+        )
+        await websocket.receive_json()
+        for lamports in range(1, 41):  # 12 MB, more than the kernel keeps for a reader
+            lab.localnet.chain.set_account(key, Account(10**10 + lamports, bytes(220_000), key))
+        async with asyncio.timeout(20):
+            frames = [await websocket.receive_json() for _ in range(40)]
+    told = [frame["params"]["result"]["value"]["lamports"] - 10**10 for frame in frames]
+    assert told == list(range(1, 41))
 
 
 async def test_stopped_port_cuts_its_connections_refuses_new_ones_and_comes_back(lab: Lab) -> None:

@@ -1,5 +1,7 @@
 """A set of the newest things."""
 
+import pytest
+
 from slotzero.recent import Recent
 
 
@@ -18,3 +20,16 @@ def test_what_is_there_keeps_its_place() -> None:
 
 def test_no_size_keeps_everything() -> None:
     assert len(Recent(None, range(100_000))) == 100_000
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 8, 9, 100, 1_000])
+def test_newest_are_always_there_and_hardly_more(size: int) -> None:
+    recent = Recent[int](size)
+    for thing in range(3 * size + 5):
+        recent.add(thing)
+        held = list(recent)
+        assert held[-size:] == list(range(max(0, thing + 1 - size), thing + 1))
+        assert held == sorted(held)
+        assert len(recent) == len(held) <= size + max(1, size // 8)
+    assert all(thing in recent for thing in held)
+    assert held[0] - 1 not in recent

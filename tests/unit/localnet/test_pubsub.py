@@ -12,7 +12,7 @@ from slotzero.localnet import pubsub as pubsub_module
 from slotzero.localnet.chain import Chain, ChainConfig, Landed
 from slotzero.localnet.pubsub import Outbox, Pubsub
 from slotzero.solana.addresses import SYSTEM_PROGRAM
-from slotzero.units import Lamports
+from slotzero.units import Lamports, MonoNs
 
 KEY = Keypair.from_seed(bytes(32)).pubkey()
 Frame = dict[str, object]
@@ -70,6 +70,17 @@ def value_of(frame: Frame) -> dict[str, object]:
     value = params["result"]["value"]
     assert isinstance(value, dict)
     return value
+
+
+def test_outbox_gives_what_is_due_at_once_and_no_more_than_is_wanted() -> None:
+    instants = iter([MonoNs(0), MonoNs(0), MonoNs(0), MonoNs(50)])
+    outbox = Outbox(lambda: None, due=lambda: next(instants))
+    for frame in (b"aaaa", b"bbbb", b"cccc", b"late"):
+        outbox.put(frame)
+    assert outbox.take_due(MonoNs(10), most_bytes=5) == [b"aaaa", b"bbbb"]
+    assert outbox.take_due(MonoNs(10), most_bytes=1) == [b"cccc"]
+    assert outbox.take_due(MonoNs(49), most_bytes=99) == []
+    assert outbox.take_due(MonoNs(50), most_bytes=99) == [b"late"]
 
 
 @pytest.mark.parametrize(("commitment", "slots"), [("processed", 0), ("confirmed", 1), ("finalized", 32)])
