@@ -1,8 +1,8 @@
 """A set that remembers the newest so many things: bounded in memory, whatever is put into it.
 
-It forgets by blocks. One large table that things are added to and taken from is copied again and again, 1.3 MB each time
-for 16,384 of them, and what is allocated in between keeps the heap from using the old place again: a bot at 50 snipes a
-second grew by 7 MB an hour. A block is only ever filled, then dropped.
+It forgets by blocks. One large table that things are added to and taken from is copied again and again, 1.3 MB each
+time for 16,384 of them, and what is allocated in between keeps the heap from using the old place again: a bot at 50
+snipes a second grew by 7 MB an hour. A block is only ever filled, then dropped.
 """
 
 from collections import deque

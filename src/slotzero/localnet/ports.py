@@ -281,19 +281,21 @@ class Port(LoopbackPort):
             compress=False, max_msg_size=MAX_BODY_BYTES, timeout=_CLOSE_TIMEOUT_S, autoping=False
         )
         await websocket.prepare(request)
+        if (transport := request.transport) is None:
+            return websocket  # it has gone already
 
         def abort() -> None:
             # A close frame would have to queue behind what is not being read.
             logger.warning("a WebSocket client does not read: its connection is closed")
-            if request.transport is not None:
-                request.transport.abort()
+            transport.abort()
 
         outbox = Outbox(abort, due=self._frame_due)
         self._websockets.add(websocket)
         pubsub.connect(outbox)
         try:
             async with asyncio.TaskGroup() as group:
-                writer = group.create_task(self._write(request.transport, outbox), name="localnet websocket writer")
+                writing = self._write(websocket, transport, outbox)
+                writer = group.create_task(writing, name="localnet websocket writer")
                 async for message in websocket:
                     if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
                         pubsub.handle(outbox, message.data)
@@ -306,14 +308,16 @@ class Port(LoopbackPort):
             self._websockets.discard(websocket)
         return websocket
 
-    async def _write(self, transport: asyncio.Transport | None, outbox: Outbox) -> None:
-        """Write what is put into `outbox`, frames of a turn together. Ends with the connection."""
-        while transport is not None and not transport.is_closing():
+    async def _write(self, websocket: web.WebSocketResponse, transport: asyncio.Transport, outbox: Outbox) -> None:
+        """Write what is put into `outbox`, frames of a turn together, until either side closes."""
+        while True:
             await outbox.wait()
             while (due := outbox.next_due) is not None:
                 if due:
                     await self._clock.sleep_until(due)
                 texts = outbox.take_due(self._clock.mono_ns(), _WRITE_BYTES)
+                if websocket.closed or transport.is_closing():
+                    return
                 transport.write(b"".join([_framed(text) for text in texts if not self.faults.stalls_frame()]))
                 while transport.get_write_buffer_size() > _WRITE_BYTES and not transport.is_closing():
                     await self._pass(_UNREAD_PAUSE)
