@@ -25,6 +25,7 @@ def test_no_size_keeps_everything() -> None:
 @pytest.mark.parametrize("size", [1, 2, 7, 8, 9, 100, 1_000])
 def test_newest_are_always_there_and_hardly_more(size: int) -> None:
     recent = Recent[int](size)
+    held: list[int] = []
     for thing in range(3 * size + 5):
         recent.add(thing)
         held = list(recent)
