@@ -2,8 +2,8 @@
 
 aiohttp serves both protocols on one port and one request of a connection at a time, which keeps the loop fair. The
 common request is read before it comes to that, by the same rule (see `quick_http`). What a connection is told in one
-turn of the loop is written at once: at 100 snipes a second that is 400 system calls instead of 2,700, and as many times
-fewer that its reader is woken.
+turn of the loop is one write: at 100 snipes a second there are 1,250 writes a second instead of 3,400 (1,100 of them
+are answers over HTTP), and who is told is woken as many times fewer.
 """
 
 import abc

@@ -5,6 +5,7 @@ import struct
 import pytest
 from msgspec import structs
 from solders.instruction import Instruction
+from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 
 from pump_trades import CREATOR, MINT, TRADES, USER, Stage, accounts_in, creation, empty_world, placed_stage, stage
@@ -26,6 +27,7 @@ from slotzero.venues.pumpfun import (
     quote_buy,
     quote_buy_exact_in,
     reserves_after_sell,
+    sell,
     user_volume_accumulator_address,
 )
 from slotzero.venues.pumpfun.addresses import MAYHEM_PROGRAM
@@ -73,6 +75,19 @@ def test_creation_pays_the_rent_of_any_length_even_where_the_token_program_pads(
     assert account is not None
     assert len(account.data) == (357 if letters == 37 else 318 + letters)
     assert account.lamports == world.svm.rent_exempt_minimum(len(account.data))
+
+
+def test_coin_whose_curve_has_an_unlikely_bump_is_traded() -> None:
+    """The first sixteen bumps are tried by their hash alone; this one is the seventeenth."""
+    mint = Keypair.from_seed((91_131).to_bytes(32, "little")).pubkey()
+    assert Pubkey.find_program_address([b"bonding-curve", bytes(mint)], PUMP_PROGRAM)[1] == 239
+    world = empty_world()
+    accounts = accounts_in(world, mint, USER)
+    world.run(USER, creation(mint), create_associated_token_account(accounts))
+    for trade in (buy(accounts, 10**12, 10**12), sell(accounts, 10**12, 0)):
+        (event,) = events(world.run(USER, trade))
+        assert isinstance(event, TradeEvent)
+        assert event.tokens == 10**12
 
 
 def test_creation_makes_a_fresh_curve_that_holds_the_whole_supply() -> None:
