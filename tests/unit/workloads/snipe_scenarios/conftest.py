@@ -1,5 +1,7 @@
 """A chain of a scenario's own, and who makes its coins."""
 
+from collections.abc import Callable
+
 import pytest
 from solders.account import Account
 
@@ -15,17 +17,19 @@ def chain() -> Chain:
 
 
 @pytest.fixture
-def maker(chain: Chain) -> CoinMaker:
+def maker_of(chain: Chain) -> Callable[[int], CoinMaker]:
+    """Return who makes coins of which one in so many climbs."""
     venue, fees = chain.account(GLOBAL), chain.account(FEE_CONFIG)
     assert venue is not None
     assert fees is not None
-    maker = CoinMaker(
-        5,
-        decode_global(venue.data),
-        decode_fee_config(fees.data),
-        token_rent=chain.svm.rent_exempt_minimum(TOKEN_ACCOUNT_BYTES),
-        climb_every=2,
-    )
+    rent = chain.svm.rent_exempt_minimum(TOKEN_ACCOUNT_BYTES)
+    settings = decode_global(venue.data), decode_fee_config(fees.data)
+    return lambda climb_every: CoinMaker(5, *settings, token_rent=rent, climb_every=climb_every)
+
+
+@pytest.fixture
+def maker(chain: Chain, maker_of: Callable[[int], CoinMaker]) -> CoinMaker:
+    maker = maker_of(2)
     for wallet in maker.wallets:
         chain.set_account(wallet, Account(10**15, b"", SYSTEM_PROGRAM))
     return maker

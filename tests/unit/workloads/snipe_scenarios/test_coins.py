@@ -1,19 +1,16 @@
 """The coins and rivals of a load scenario, on a chain of their own."""
 
+from collections.abc import Callable
+
 from solders.pubkey import Pubkey
 
 from slotzero.localnet.chain import Chain, Landed
+from slotzero.solana.addresses import TOKEN_2022_PROGRAM, associated_token_address
+from slotzero.solana.token import parse_token_account
 from slotzero.units import BPS
-from slotzero.venues.pumpfun import (
-    FEE_CONFIG,
-    GLOBAL,
-    curve_address,
-    decode_curve,
-    decode_fee_config,
-    decode_global,
-)
+from slotzero.venues.pumpfun import curve_address, decode_curve
 from slotzero.venues.records import Reserves
-from slotzero.workloads.snipe_scenarios.coins import TOKEN_ACCOUNT_BYTES, Coin, CoinMaker
+from slotzero.workloads.snipe_scenarios.coins import Coin, CoinMaker, accounts_of_mint
 
 
 def land(chain: Chain, raw: bytes) -> None:
@@ -65,15 +62,18 @@ def test_a_large_buy_lands_behind_all_small_ones_of_a_position(chain: Chain, mak
     land(chain, maker.rival_buy(coin, 0, chain.block.blockhash, is_large=True))
 
 
-def test_no_coin_climbs_when_none_is_wanted(chain: Chain) -> None:
-    venue, fees = chain.account(GLOBAL), chain.account(FEE_CONFIG)
-    assert venue is not None
-    assert fees is not None
-    maker = CoinMaker(
-        5,
-        decode_global(venue.data),
-        decode_fee_config(fees.data),
-        token_rent=chain.svm.rent_exempt_minimum(TOKEN_ACCOUNT_BYTES),
-        climb_every=0,
-    )
+def test_no_coin_climbs_when_none_is_wanted(chain: Chain, maker_of: Callable[[int], CoinMaker]) -> None:
+    maker = maker_of(0)
     assert not any(maker.next_coin(chain.block.blockhash)[0].climbs for _ in range(3))
+
+
+def test_a_rival_holds_what_it_bought_at_an_address_of_its_own_and_a_seed(chain: Chain, maker: CoinMaker) -> None:
+    coin = create(chain, maker)
+    land(chain, maker.rival_buy(coin, 0, chain.block.blockhash))
+    (tokens,) = set(maker.accounts_of(coin, 1)) - set(accounts_of_mint(coin.mint))
+    account = chain.account(tokens)
+    assert account is not None
+    held = parse_token_account(account.data, account.owner)
+    assert held.mint == coin.mint
+    assert held.amount > 0
+    assert tokens != associated_token_address(held.owner, coin.mint, TOKEN_2022_PROGRAM)
