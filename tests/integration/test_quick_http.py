@@ -3,16 +3,18 @@
 import asyncio
 import contextlib
 import json
-import time
-from collections.abc import AsyncIterator
+import socket
+from collections.abc import AsyncIterator, Callable
 
 import aiohttp
 import pytest
 
+from slotzero.localnet import arrivals, turns
 from slotzero.localnet.chain import ChainConfig
 from slotzero.localnet.ports import MAX_BODY_BYTES
-from slotzero.localnet.quick_http import QuickConnection, Turns
+from slotzero.localnet.quick_http import QuickConnection
 from slotzero.localnet.server import Localnet, LocalnetConfig, serve
+from slotzero.localnet.turns import Turns
 
 HEALTH = b'{"jsonrpc":"2.0","id":1,"method":"getHealth"}'
 SLOT = b'{"jsonrpc":"2.0","id":2,"method":"getSlot"}'
@@ -140,10 +142,11 @@ async def test_a_quick_connection_is_cut_and_counted_with_its_request() -> None:
 
 
 class Pipe(asyncio.Transport):
-    """A transport in memory that remembers what happened to it."""
+    """A transport that remembers what happened to it; behind it is a socket without anything to read."""
 
     def __init__(self) -> None:
-        super().__init__()
+        self._end, self._other_end = socket.socketpair()
+        super().__init__({"socket": self._end})
         self.written = bytearray()
         self.is_aborted = False
 
@@ -160,6 +163,18 @@ class Pipe(asyncio.Transport):
 
     def resume_reading(self) -> None: ...
 
+    def come(self, data: bytes) -> None:
+        """Have bytes come to the socket; nobody reads them there."""
+        self._other_end.send(data)
+
+    def __del__(self) -> None:
+        self._end.close()
+        self._other_end.close()
+
+
+def turns_of(is_transaction: Callable[[bytes], bool]) -> Turns:
+    return Turns(is_transaction, lambda *_: None)
+
 
 async def test_one_request_is_served_in_a_turn_and_none_while_the_client_does_not_read() -> None:
     served: list[bytes] = []
@@ -169,7 +184,7 @@ async def test_one_request_is_served_in_a_turn_and_none_while_the_client_does_no
         return b"{}"
 
     quick = QuickConnection(
-        Turns(lambda _: False),
+        turns_of(lambda _: False),
         handle,
         is_common=lambda: True,
         hand_over=asyncio.Protocol,
@@ -192,28 +207,85 @@ async def test_one_request_is_served_in_a_turn_and_none_while_the_client_does_no
     assert (stopped, served[-1], pipe.written.count(b"HTTP/1.1 200")) == ([b"1", b"2"], b"4", 4)
 
 
-async def test_reads_that_pile_up_wait_behind_what_is_urgent_and_are_all_served_in_their_order() -> None:
+async def test_connections_share_their_turns_and_a_transaction_overtakes_what_only_reads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     served: list[bytes] = []
+    monkeypatch.setattr(turns, "_SLICE", 0)  # one request in each
 
     def handle(body: bytes) -> bytes:
         served.append(body)
-        time.sleep(0.002)  # more than a slice
         return b"{}"
 
-    turns, pipes = Turns(lambda body: body.startswith(b"send")), [Pipe() for _ in range(6)]
-    for pipe, body in zip(pipes, (b"read 1", b"read 2", b"read 3", b"send 1", b"read 4", b"send 2"), strict=True):
+    shared, pipes = turns_of(lambda body: body.startswith(b"send")), [Pipe() for _ in range(5)]
+    for pipe, body in zip(pipes, (b"read 1", b"read 2", b"send 1", b"read 3", b"send 2"), strict=True):
         quick = QuickConnection(
-            turns, handle, is_common=lambda: True, hand_over=asyncio.Protocol, on_end=lambda _: None, max_body=1_000
+            shared, handle, is_common=lambda: True, hand_over=asyncio.Protocol, on_end=lambda _: None, max_body=1_000
         )
         quick.connection_made(pipe)
         quick.data_received(post(body))
-    assert served == [b"read 1", b"send 1", b"send 2"]
-    await asyncio.sleep(0)
-    assert served[3:] == [b"read 2"]
+    assert served == [b"read 1"]
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert served == [b"read 1", b"send 1", b"send 2", b"read 2", b"read 3"]
+    assert all(pipe.written.count(b"HTTP/1.1 200") == 1 for pipe in pipes)
+
+
+async def test_the_chain_tells_how_long_transactions_and_reads_have_waited() -> None:
+    async with chain() as localnet, aiohttp.ClientSession() as http:
+        for method in ("getSlot", "sendTransaction", "getSlot"):
+            await http.post(localnet.endpoints.rpc, json={"jsonrpc": "2.0", "id": 1, "method": method})
+        request = {"jsonrpc": "2.0", "id": 1, "method": "slotzero_stats"}
+        async with http.post(localnet.endpoints.rpc, json=request) as shown:
+            queue = (await shown.json())["result"]["queue"]
+        assert queue["transactions"]["taken"] == 1
+        assert queue["reads"]["taken"] == 3  # this one included
+        assert sum(count for _, count in queue["reads"]["counts"]) == 3
+
+
+async def test_a_request_has_waited_since_it_came_not_since_it_was_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[tuple[bool, int]] = []
+    now = [100]
+    monkeypatch.setattr(arrivals, "mono_ns", lambda: now[0])
+    monkeypatch.setattr(turns, "mono_ns", lambda: now[0])
+
+    def handle(_body: bytes) -> bytes:
+        now[0] += 20
+        return b"{}"
+
+    shared = Turns(lambda body: body.startswith(b"send"), lambda is_send, wait: waits.append((is_send, wait)))
+    pipes = [Pipe(), Pipe()]
+    connections = [
+        QuickConnection(
+            shared, handle, is_common=lambda: True, hand_over=asyncio.Protocol, on_end=lambda _: None, max_body=1_000
+        )
+        for _ in pipes
+    ]
+    for connection, pipe in zip(connections, pipes, strict=True):
+        connection.connection_made(pipe)
+    sent = post(b"send 2") + post(b"send 3")
+    pipes[1].come(sent)
+    connections[0].data_received(post(b"send 1"))  # takes 20, while the others lie in their socket
+    connections[1].data_received(sent)
     for _ in range(4):
         await asyncio.sleep(0)
-    assert served[3:] == [b"read 2", b"read 3", b"read 4"]
-    assert all(pipe.written.count(b"HTTP/1.1 200") == 1 for pipe in pipes)
+    assert waits == [(True, 0), (True, 20), (True, 40)]
+
+
+async def test_an_instant_of_arrival_is_not_kept_for_every_byte() -> None:
+    quick = QuickConnection(
+        turns_of(lambda _: False),
+        lambda body: body,
+        is_common=lambda: True,
+        hand_over=asyncio.Protocol,
+        on_end=lambda _: None,
+        max_body=1_000,
+    )
+    quick.connection_made(pipe := Pipe())
+    for byte in post(b"x" * 900):
+        quick.data_received(bytes([byte]))
+        assert len(quick._came) <= 64
+    assert pipe.written.count(b"HTTP/1.1 200") == 1
 
 
 async def test_a_bug_in_a_method_ends_the_connection() -> None:
@@ -221,7 +293,7 @@ async def test_a_bug_in_a_method_ends_the_connection() -> None:
         raise ZeroDivisionError
 
     quick = QuickConnection(
-        Turns(lambda _: False),
+        turns_of(lambda _: False),
         handle,
         is_common=lambda: True,
         hand_over=asyncio.Protocol,

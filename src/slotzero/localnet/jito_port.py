@@ -11,6 +11,7 @@ from slotzero.localnet.jito import BlockEngine, bundle_methods, single_methods
 from slotzero.localnet.node import Node
 from slotzero.localnet.ports import Port
 from slotzero.localnet.rpc import Rpc
+from slotzero.localnet.turns import Turns
 
 __all__ = ["BlockEnginePort"]
 
@@ -25,13 +26,14 @@ class BlockEnginePort(Port):
     Args:
         engine: Takes them.
         node: What the methods work on.
+        turns: Those of the loop's other ports.
         faults: What goes wrong here.
         clock: What delays are taken from.
     """
 
-    def __init__(self, engine: BlockEngine, node: Node, *, faults: Faults, clock: Clock) -> None:
+    def __init__(self, engine: BlockEngine, node: Node, turns: Turns, *, faults: Faults, clock: Clock) -> None:
         methods = bundle_methods(engine)
-        super().__init__(Rpc(node, methods), None, faults=faults, clock=clock)
+        super().__init__(Rpc(node, methods), None, turns, faults=faults, clock=clock)
         self._engine = engine
         self._single = Rpc(node, single_methods(engine, is_bundle=False))
         self._single_bundle = Rpc(node, single_methods(engine, is_bundle=True))

@@ -15,8 +15,10 @@ from slotzero.localnet.network import NETWORKS, NetworkName
 from slotzero.localnet.node import Method, Node, PortControl
 from slotzero.localnet.ports import Port
 from slotzero.localnet.pubsub import Pubsub
-from slotzero.localnet.rpc import METHODS, Rpc
+from slotzero.localnet.queue_watch import QueueWatch
+from slotzero.localnet.rpc import METHODS, Rpc, brings_transaction
 from slotzero.localnet.rpc_admin import PORT_METHODS
+from slotzero.localnet.turns import Turns
 
 if TYPE_CHECKING:
     from slotzero.localnet.geyser_port import GeyserPort
@@ -68,23 +70,29 @@ class PortSet:
         self._clock = clock
         self._pubsub = Pubsub(chain)
         self._controls: dict[str, PortControl] = {}
-        self._gauges: dict[str, Callable[[], object]] = {"pubsub": self._pubsub.stats, **gauges}
+        self._queue = QueueWatch(clock)
+        self._gauges: dict[str, Callable[[], object]] = {
+            "pubsub": self._pubsub.stats,
+            "queue": self._queue.stats,
+            **gauges,
+        }
         self.added: dict[str, Method] = {}
         """Admin methods of the services beside the chain."""
         self.rpc: dict[str, Port] = {}
         self.geyser: GeyserPort | None = None
         self.jito: BlockEnginePort | None = None
         self._engine: BlockEngine | None = None
+        turns = Turns(brings_transaction, self._queue.on_begin)
         for name in self._numbers():
             # Who speaks through the second port cannot stop it: no answer would come.
             methods = METHODS if name == "second" else {**METHODS, **PORT_METHODS}
             faults = self._faults(name)
-            self.rpc[name] = Port(Rpc(self._node(faults), methods), self._pubsub, faults=faults, clock=clock)
+            self.rpc[name] = Port(Rpc(self._node(faults), methods), self._pubsub, turns, faults=faults, clock=clock)
             self._controls[name] = self.rpc[name]
         if config.jito_port is not None:
             self._engine = BlockEngine(chain, clock)
             faults = self._faults("jito")
-            self.jito = BlockEnginePort(self._engine, self._node(faults), faults=faults, clock=clock)
+            self.jito = BlockEnginePort(self._engine, self._node(faults), turns, faults=faults, clock=clock)
             self._controls["jito"] = self.jito
             self._gauges["jito"] = self._engine.stats
         if config.geyser_port is not None:
@@ -121,7 +129,7 @@ class PortSet:
 
     def tasks(self, group: asyncio.TaskGroup) -> list[asyncio.Task[None]]:
         """Start what runs beside the ports; cancel it to end it."""
-        tasks = []
+        tasks = [group.create_task(self._queue.run(), name="localnet queue")]
         if self._engine is not None:
             tasks.append(group.create_task(self._engine.run(), name="localnet auctions"))
         if self.geyser is not None:

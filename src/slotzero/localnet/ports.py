@@ -24,8 +24,9 @@ from slotzero.errors import UsageError
 from slotzero.localnet.faults import FaultCounts, FaultPlan, Faults
 from slotzero.localnet.params import RpcFault
 from slotzero.localnet.pubsub import Outbox, Pubsub
-from slotzero.localnet.quick_http import QuickConnection, Turns
+from slotzero.localnet.quick_http import QuickConnection
 from slotzero.localnet.rpc import Rpc, error_json, is_admin
+from slotzero.localnet.turns import Turns
 from slotzero.units import DurationNs, MonoNs
 
 __all__ = ["HOST", "LoopbackPort", "Port", "PortStats"]
@@ -35,7 +36,6 @@ logger = logging.getLogger(__name__)
 HOST: Final = "127.0.0.1"
 MAX_BODY_BYTES: Final = 1024 * 1024
 """aiohttp's own default for a request's body, and our bound for a WebSocket message."""
-_SEND: Final = b'"sendTransaction"'
 _BACKLOG: Final = 1024
 _CLOSE_TIMEOUT_S: Final = 1.0
 _GOING_AWAY: Final = 1001
@@ -198,11 +198,12 @@ class Port(LoopbackPort):
     Args:
         rpc: Answers the requests.
         pubsub: Serves the WebSockets; None takes none.
+        turns: When each request is served; shared with the other ports of the loop.
         faults: What goes wrong here.
         clock: What delays are taken from.
     """
 
-    def __init__(self, rpc: Rpc, pubsub: Pubsub | None, *, faults: Faults, clock: Clock) -> None:
+    def __init__(self, rpc: Rpc, pubsub: Pubsub | None, turns: Turns, *, faults: Faults, clock: Clock) -> None:
         super().__init__(faults=faults, clock=clock)
         self._rpc = rpc
         self._pubsub = pubsub
@@ -211,7 +212,7 @@ class Port(LoopbackPort):
         """Requests by connection; WebSockets are no requests."""
         self._websockets: set[web.WebSocketResponse] = set()
         self._quick: set[QuickConnection] = set()
-        self._turns = Turns(lambda body: _SEND in body)
+        self._turns = turns
 
     def _protocol(self) -> asyncio.Protocol:
         quick = QuickConnection(

@@ -5,20 +5,21 @@ is not the common case (another method or path, an upgrade, chunks, a port with 
 connection with everything read so far, and stays there.
 
 One request of a connection is served in a turn of the loop, so that a client that pipelines takes turns with the others
-and with the slot timer. When many arrive at once, those that only read wait behind transactions and the timer, a slice
-of time in each turn: a real node, too, takes transactions in apart from what it answers.
+and with the slot timer. When many arrive at once, they wait for theirs (see `turns`).
 """
 
 import asyncio
 from collections import deque
 from collections.abc import Callable
 from functools import lru_cache, partial
-from typing import Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
-from slotzero.clock import later, mono_ns
-from slotzero.units import DurationNs, MonoNs
+from slotzero.localnet.turns import Turns
 
-__all__ = ["QuickConnection", "Turns"]
+if TYPE_CHECKING:
+    from slotzero.units import MonoNs
+
+__all__ = ["QuickConnection"]
 
 _BEGINNING: Final = b"POST / HTTP/1.1\r\n"
 _HEAD_END: Final = b"\r\n\r\n"
@@ -32,49 +33,9 @@ _UNCOMMON: Final = (
 )
 _MAX_HEAD_BYTES: Final = 8_192
 _LENGTH_DIGITS: Final = 7
+_MOST_INSTANTS: Final = 64
+"""Instants of arrival kept for one connection; of what comes in more pieces only the last one's is known."""
 _ANSWER: Final = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
-_SLICE: Final = DurationNs(1_000_000)
-
-
-class Turns:
-    """When requests are served, for all connections of a loop together.
-
-    Args:
-        is_urgent: Tells whether a body is served as soon as it has arrived, whatever waits.
-    """
-
-    def __init__(self, is_urgent: Callable[[bytes], bool]) -> None:
-        self._is_urgent = is_urgent
-        self._waiting: deque[Callable[[], None]] = deque()
-        self._until = MonoNs(0)
-        self._is_turning = False
-
-    def may_begin(self, body: bytes) -> bool:
-        """Tell whether a request may be served now; if not, `wait`. *Hot path.*"""
-        if self._is_urgent(body):
-            return True
-        if self._is_turning:
-            return not self._waiting and mono_ns() < self._until
-        self._begin_slice()
-        return True
-
-    def wait(self, serve: Callable[[], None]) -> None:
-        """Have `serve` called when it is its turn."""
-        self._waiting.append(serve)
-
-    def _begin_slice(self) -> None:
-        self._is_turning = True
-        self._until = later(mono_ns(), _SLICE)
-        asyncio.get_running_loop().call_soon(self._turn)
-
-    def _turn(self) -> None:
-        self._is_turning = False
-        if self._waiting:
-            self._begin_slice()
-        while self._waiting:
-            self._waiting.popleft()()
-            if mono_ns() >= self._until:
-                return
 
 
 class QuickConnection(asyncio.Protocol):
@@ -108,6 +69,9 @@ class QuickConnection(asyncio.Protocol):
         self._buffer = bytearray()
         self._needs = 0
         """How long the buffer must be before it is worth looking at again."""
+        self._came: deque[tuple[int, MonoNs]] = deque()
+        """When the buffer's bytes came: up to which place, and when. A client may send several requests at once."""
+        self._fd = -1
         self._is_waiting = False
         """For its next turn."""
         self._is_paused = False
@@ -123,6 +87,8 @@ class QuickConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
         self.transport = cast("asyncio.Transport", transport)  # uvloop's is not of that class
+        self._fd = transport.get_extra_info("socket").fileno()
+        self._turns.arrivals.watch(self._fd)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 the protocol's signature
         """End."""
@@ -132,6 +98,9 @@ class QuickConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Take bytes in. *Hot path.*"""
         self._buffer += data
+        if len(self._came) == _MOST_INSTANTS:
+            self._came.pop()
+        self._came.append((len(self._buffer), self._turns.arrivals.take(self._fd)))
         if not (self._is_waiting or self._is_paused) and len(self._buffer) >= self._needs:
             self._serve_one()
         elif len(self._buffer) > 2 * self._max_body and self.transport is not None:
@@ -177,11 +146,14 @@ class QuickConnection(asyncio.Protocol):
             self._needs = end
             return
         body = bytes(buffer[begin:end])
-        if not (has_waited or self._turns.may_begin(body)):
-            self._is_waiting = True
-            self._turns.wait(partial(self._take_turn, has_waited=True))
-            return
+        if not has_waited:
+            came = next(at for upto, at in self._came if upto >= end)
+            if not self._turns.may_begin(body, came):
+                self._is_waiting = True
+                self._turns.wait(body, came, partial(self._take_turn, has_waited=True))
+                return
         del buffer[:end]
+        self._came = deque((upto - end, at) for upto, at in self._came if upto > end)
         self._needs = 0
         try:
             answer = self._answer(body)
@@ -194,6 +166,7 @@ class QuickConnection(asyncio.Protocol):
 
     def _leave(self, transport: asyncio.Transport) -> None:
         successor = self._hand_over()
+        self._turns.arrivals.forget(self._fd)
         self.transport = None
         self._on_end(self)
         transport.set_protocol(successor)

@@ -9,7 +9,7 @@ from slotzero.localnet import rpc_accounts, rpc_admin, rpc_cluster, rpc_history,
 from slotzero.localnet.node import Method, Node
 from slotzero.localnet.params import INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, PARSE_ERROR, Params, RpcFault
 
-__all__ = ["METHODS", "Rpc", "error_json", "is_admin", "read_request", "result_json"]
+__all__ = ["METHODS", "Rpc", "brings_transaction", "error_json", "is_admin", "read_request", "result_json"]
 
 METHODS: Final[Mapping[str, Method]] = {
     **rpc_cluster.METHODS,
@@ -25,6 +25,7 @@ MAX_BATCH: Final = 100
 """Requests in one batch. The loop serves nobody else meanwhile; the slot deadline is looked at between any two."""
 
 _ADMIN_PREFIX: Final = "slotzero_"
+_SEND: Final = b'"sendTransaction"'
 
 _decoder = msgspec.json.Decoder()
 _encoder = msgspec.json.Encoder()
@@ -50,6 +51,11 @@ def is_admin(body: bytes) -> bool:
     except (msgspec.DecodeError, RecursionError):
         return False
     return isinstance(request, dict) and str(request.get("method")).startswith(_ADMIN_PREFIX)
+
+
+def brings_transaction(body: bytes) -> bool:
+    """Tell whether a request, or one of a batch, is to send a transaction. *Hot path* (0.1 us): it is not decoded."""
+    return _SEND in body
 
 
 class Rpc:

@@ -23,7 +23,6 @@ from slotzero.localnet.events import ChainEvent, SlotOpened
 from slotzero.localnet.node import Method
 from slotzero.localnet.port_set import LocalnetConfig, PortSet
 from slotzero.localnet.ports import HOST
-from slotzero.localnet.queue_watch import QueueWatch
 from slotzero.units import Slot
 
 __all__ = ["HOST", "Localnet", "LocalnetConfig", "Service", "SlotWaiters", "announcement", "run", "serve"]
@@ -98,8 +97,7 @@ async def serve(
     """
     clock = clock or SystemClock()
     chain = Chain(config.chain, clock=clock)
-    queue = QueueWatch(clock)
-    gauges: dict[str, Callable[[], object]] = {"queue": queue.stats}
+    gauges: dict[str, Callable[[], object]] = {}
     if collector is not None:
         gauges["garbage"] = collector.stats
     ports = PortSet(chain, config, clock, gauges)
@@ -112,7 +110,6 @@ async def serve(
             )
             tasks = [group.create_task(service(localnet), name=f"localnet {service!r}") for service in services]
             tasks += ports.tasks(group)
-            tasks.append(group.create_task(queue.run(), name="localnet queue"))
             if chain.next_deadline is not None:
                 tasks.append(group.create_task(_keep_slots(chain, clock, collector), name="localnet slots"))
                 if collector is not None:

@@ -186,7 +186,7 @@ async def _conclude(act: Act, scene: Scene, config: LoadTestConfig, result: Load
     await _ask_bot(scene, blocks, notes)
     await _ask_chain(scene, blocks, notes)
     if "chain" in blocks:
-        blocks["chain"]["queue_p99_ms"] = queue_of(result)
+        blocks["chain"] |= {name: last_said(result, f"chain_{name}") for name in ("queue_p99_ms", "reads_wait_p99_ms")}
     blocks["driver"] = driver_block(scene.driver.stats())
     if climbs:
         limits += _DEGRADES
@@ -254,9 +254,9 @@ async def _ask_chain(scene: Scene, blocks: dict[str, Block], notes: list[str]) -
         blocks["bundles"] = bundles_block(stats["jito"])
 
 
-def queue_of(result: LoadResult) -> float | None:
-    """Return how long what the chain received waited over the whole run, at p99. *Pure.*"""
-    said = (window.extra.get("probe:chain_queue_p99_ms") for window in reversed(result.timeline))
+def last_said(result: LoadResult, figure: str) -> float | None:
+    """Return what the chain last said of itself, by the name of a figure of the load's probe. *Pure.*"""
+    said = (window.extra.get(f"probe:{figure}") for window in reversed(result.timeline))
     return next((value for value in said if value is not None), None)
 
 

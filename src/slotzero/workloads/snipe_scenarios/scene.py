@@ -263,6 +263,7 @@ async def _try_once(scene: Scene) -> str | None:
 def _figures(stats: dict[str, Any], queue: ChainQueue) -> dict[str, float]:
     return {
         "chain_queue_p99_ms": queue.p99_ms,
+        "chain_reads_wait_p99_ms": queue.reads_p99_ms,
         "slot_late_p99_ms": stats["lateness"]["p99Ms"],
         "slot_late_max_ms": stats["lateness"]["maxMs"],
     }

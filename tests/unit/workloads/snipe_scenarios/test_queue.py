@@ -1,35 +1,37 @@
-"""The chain's queue over one run, from samples that overlap."""
-
-import pytest
+"""The chain's queue over one run, from counts since the chain's start."""
 
 from slotzero.workloads.snipe_scenarios.queue import ChainQueue
 
 
-def said(taken: int, *recent: float) -> dict[str, object]:
-    return {"taken": taken, "recentMs": list(recent)}
+def said(transactions: dict[float, int], reads: dict[float, int], loop: dict[float, int]) -> dict[str, object]:
+    kinds = {"transactions": transactions, "reads": reads, "loop": loop}
+    return {kind: {"taken": sum(counts.values()), "counts": list(counts.items())} for kind, counts in kinds.items()}
 
 
-def test_each_sample_counts_once_though_it_is_told_twice() -> None:
+def test_the_queue_is_what_transactions_wait_or_the_loop_if_that_is_longer() -> None:
     queue = ChainQueue()
-    queue.look(said(200, *[1.0] * 200))
-    queue.look(said(203, *[1.0] * 200, 30.0, 30.0, 30.0))
-    assert queue.p99_ms == pytest.approx(30, rel=0.01)  # three of 203
-    queue.look(said(403, *[1.0] * 200))
-    queue.look(said(403, *[1.0] * 200))
-    assert queue.p99_ms == pytest.approx(1, rel=0.01)  # three of 403
+    assert (queue.p99_ms, queue.reads_p99_ms) == (0, 0)
+    queue.look(said({1.0: 98, 7.0: 2}, {20.0: 1}, {2.0: 10}))
+    assert (queue.p99_ms, queue.reads_p99_ms) == (7, 20)
+    queue.look(said({1.0: 98, 7.0: 2}, {20.0: 1}, {2.0: 10, 12.0: 1}))
+    assert queue.p99_ms == 12
 
 
-def test_samples_before_a_run_are_not_its() -> None:
+def test_what_was_before_a_run_is_not_its() -> None:
     queue = ChainQueue()
-    queue.look(said(50, *[40.0] * 50))
+    queue.look(said({50.0: 40}, {90.0: 3}, {60.0: 5}))
     queue.begin()
-    assert queue.p99_ms == 0
-    queue.look(said(52, *[40.0] * 50, 2.0, 2.0))
-    assert queue.p99_ms == pytest.approx(2, rel=0.01)
+    assert (queue.p99_ms, queue.reads_p99_ms) == (0, 0)
+    queue.look(said({50.0: 40, 2.0: 10}, {90.0: 3, 4.0: 1}, {60.0: 5, 1.0: 9}))
+    assert (queue.p99_ms, queue.reads_p99_ms) == (2, 4)
+    queue.begin()
+    queue.look(said({50.0: 41, 2.0: 10}, {90.0: 3, 4.0: 1}, {60.0: 5, 1.0: 9}))
+    assert queue.p99_ms == 50
 
 
-def test_more_than_the_chain_remembers_are_lost_and_none_is_counted_twice() -> None:
+def test_p99_is_a_nearest_rank() -> None:
     queue = ChainQueue()
-    queue.look(said(10, *[1.0] * 10))
-    queue.look(said(1_000, *[3.0] * 256))
-    assert queue.p99_ms == pytest.approx(3, rel=0.01)
+    queue.look(said({1.0: 99, 30.0: 1}, {}, {}))
+    assert queue.p99_ms == 1
+    queue.look(said({1.0: 98, 30.0: 2}, {}, {}))
+    assert queue.p99_ms == 30
