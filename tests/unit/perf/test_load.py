@@ -116,9 +116,19 @@ async def test_jitter_is_outside_of_every_clock() -> None:
 
 
 async def test_users_of_a_ramp_up_all_come() -> None:
-    gate = Gate(0.2)
-    result = await measured(gate, config(concurrency=4, ramp_up=0.1, window_s=0.02))
-    assert (result.peak_in_flight, gate.most) == (4, 4)
+    users, all_there = 0, asyncio.Event()
+
+    async def operation() -> None:
+        nonlocal users
+        users += 1
+        if users == 4:
+            all_there.set()
+        await all_there.wait()
+        await asyncio.sleep(0.1)  # windows see it
+
+    result = await measured(operation, config(concurrency=4, ramp_up=0.1, window_s=0.02, duration=1.0))
+    assert all_there.is_set()
+    assert result.peak_in_flight == 4
 
 
 async def test_operations_that_never_suspend_let_the_loop_turn() -> None:
