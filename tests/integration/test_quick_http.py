@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import select
 import socket
 from collections.abc import AsyncIterator, Callable
 
@@ -243,6 +244,7 @@ async def test_the_chain_tells_how_long_transactions_and_reads_have_waited() -> 
         assert sum(count for _, count in queue["reads"]["counts"]) == 3
 
 
+@pytest.mark.skipif(not hasattr(select, "epoll"), reason="this system has no epoll")
 async def test_a_request_has_waited_since_it_came_not_since_it_was_read(monkeypatch: pytest.MonkeyPatch) -> None:
     waits: list[tuple[bool, int]] = []
     now = [100]

@@ -97,10 +97,7 @@ async def serve(
     """
     clock = clock or SystemClock()
     chain = Chain(config.chain, clock=clock)
-    gauges: dict[str, Callable[[], object]] = {}
-    if collector is not None:
-        gauges["garbage"] = collector.stats
-    ports = PortSet(chain, config, clock, gauges)
+    ports = PortSet(chain, config, clock, {} if collector is None else {"garbage": collector.stats})
     try:
         ports.listen()
         async with asyncio.TaskGroup() as group:
