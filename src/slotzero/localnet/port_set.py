@@ -82,7 +82,7 @@ class PortSet:
         self.geyser: GeyserPort | None = None
         self.jito: BlockEnginePort | None = None
         self._engine: BlockEngine | None = None
-        turns = Turns(brings_transaction, self._queue.on_begin)
+        turns = Turns(brings_transaction, self._queue.on_begin, chain.settle_next)
         for name in self._numbers():
             # Who speaks through the second port cannot stop it: no answer would come.
             methods = METHODS if name == "second" else {**METHODS, **PORT_METHODS}

@@ -241,7 +241,7 @@ class Port(LoopbackPort):
 
     def _answer_quickly(self, body: bytes) -> bytes:
         self._requests += 1
-        return self._rpc.handle(body)
+        return self._rpc.begin(body)
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         if request.method == "POST":

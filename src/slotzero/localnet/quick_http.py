@@ -4,8 +4,7 @@ aiohttp took a quarter of what the chain spent under load, this takes 3 %: 81 sn
 is not the common case (another method or path, an upgrade, chunks, a port with faults) is handed over to aiohttp, the
 connection with everything read so far, and stays there.
 
-One request of a connection is served in a turn of the loop, so that a client that pipelines takes turns with the others
-and with the slot timer. When many arrive at once, they wait for theirs (see `turns`).
+Requests are served when it is their turn (see `turns`), those of one connection in their order.
 """
 
 import asyncio
@@ -72,17 +71,17 @@ class QuickConnection(asyncio.Protocol):
         self._came: deque[tuple[int, MonoNs]] = deque()
         """When the buffer's bytes came: up to which place, and when. A client may send several requests at once."""
         self._fd = -1
+        self._unanswered = 0
         self._is_waiting = False
         """For its next turn."""
         self._is_paused = False
         """Until its client reads."""
-        self._loop = asyncio.get_running_loop()
         self.transport: asyncio.Transport | None = None
 
     @property
     def requests(self) -> int:
-        """Return how many requests are under way, those that have only begun included: one or none."""
-        return int(bool(self._buffer))
+        """Return how many requests are under way: those served and not answered, and one that has only begun."""
+        return self._unanswered + bool(self._buffer)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
@@ -102,7 +101,7 @@ class QuickConnection(asyncio.Protocol):
             self._came.pop()
         self._came.append((len(self._buffer), self._turns.arrivals.take(self._fd)))
         if not (self._is_waiting or self._is_paused) and len(self._buffer) >= self._needs:
-            self._serve_one()
+            self._ask()
         elif len(self._buffer) > 2 * self._max_body and self.transport is not None:
             self.transport.pause_reading()
 
@@ -113,23 +112,11 @@ class QuickConnection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """Go on."""
         self._is_paused = False
-        self._wait_for_turn()
+        if self._buffer and not self._is_waiting:
+            self._ask()
 
-    def _wait_for_turn(self) -> None:
-        if not self._is_waiting:
-            self._is_waiting = True
-            self._loop.call_soon(self._take_turn)
-
-    def _take_turn(self, *, has_waited: bool = False) -> None:
-        self._is_waiting = False
-        if self.transport is None or self._is_paused:
-            return
-        if len(self._buffer) <= self._max_body:
-            self.transport.resume_reading()
-        if self._buffer:
-            self._serve_one(has_waited=has_waited)
-
-    def _serve_one(self, *, has_waited: bool = False) -> None:
+    def _ask(self) -> None:
+        """Have the next request served when it is its turn, if it is here."""
         transport, buffer = self.transport, self._buffer
         if transport is None or transport.is_closing():
             return
@@ -146,25 +133,41 @@ class QuickConnection(asyncio.Protocol):
             self._needs = end
             return
         body = bytes(buffer[begin:end])
-        if not has_waited:
-            came = next(at for upto, at in self._came if upto >= end)
-            if not self._turns.may_begin(body, came):
-                self._is_waiting = True
-                self._turns.wait(body, came, partial(self._take_turn, has_waited=True))
-                return
+        came = next(at for upto, at in self._came if upto >= end)
+        self._is_waiting = True
+        self._turns.wait(body, came, partial(self._serve, body, end))
+
+    def _serve(self, body: bytes, end: int) -> None:
+        """Serve the request that ends at a place of the buffer."""
+        self._is_waiting = False
+        transport, buffer = self.transport, self._buffer
+        if transport is None or transport.is_closing() or self._is_paused:
+            return
+        if not self._is_common():
+            self._leave(transport)
+            return
         del buffer[:end]
         self._came = deque((upto - end, at) for upto, at in self._came if upto > end)
         self._needs = 0
+        if len(buffer) <= self._max_body:
+            transport.resume_reading()
         try:
             answer = self._answer(body)
         except BaseException:
             transport.abort()  # a bug: whoever asked hears of it, and nobody waits for an answer
             raise
-        transport.write(_ANSWER % (len(answer), answer))
+        self._unanswered += 1
+        self._turns.answer(partial(self._write, answer))
         if buffer:
-            self._wait_for_turn()
+            self._ask()
+
+    def _write(self, answer: bytes) -> None:
+        self._unanswered -= 1
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.write(_ANSWER % (len(answer), answer))
 
     def _leave(self, transport: asyncio.Transport) -> None:
+        self._turns.tell_all()  # the successor's answers come after those to what has been served
         successor = self._hand_over()
         self._turns.arrivals.forget(self._fd)
         self.transport = None

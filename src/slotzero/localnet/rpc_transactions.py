@@ -11,11 +11,12 @@ from solders.signature import Signature
 from solders.transaction import SanitizeError, VersionedTransaction
 
 from slotzero.errors import MalformedError
-from slotzero.localnet.chain import Chain, Dropped, Landed, Refused, Simulation
+from slotzero.localnet.chain import Chain
 from slotzero.localnet.commitments import Commitment, commitment_of, slot_at
 from slotzero.localnet.execution import parse_transaction
 from slotzero.localnet.history import TransactionRecord
 from slotzero.localnet.node import Method, Node
+from slotzero.localnet.outcomes import Dropped, Executed, Landed, Refused, Simulation
 from slotzero.localnet.params import (
     INTERNAL_ERROR,
     INVALID_PARAMS,
@@ -115,13 +116,11 @@ def send_transaction(node: Node, params: Params) -> object:
     try:
         if node.faults.is_armed and _is_lost(node, raw, has_preflight=not config.skip_preflight):
             return str(parse_transaction(raw).signatures[0])
-        outcome = node.chain.submit(raw, preflight=not config.skip_preflight)
+        outcome = node.chain.execute(raw, preflight=not config.skip_preflight)
     except MalformedError as error:
         raise RpcFault(INVALID_PARAMS, str(error)) from error
     match outcome:
-        case Landed(record=record):
-            return str(record.signature)
-        case Dropped(signature=signature):
+        case Executed(signature=signature) | Dropped(signature=signature):
             return str(signature)
         case Refused(err="SignatureFailure"):
             raise RpcFault(SIGNATURE_FAILURE, "Transaction signature verification failure")

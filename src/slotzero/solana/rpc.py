@@ -362,7 +362,7 @@ class Rpc(abc.ABC):
         self, signature: str, commitment: Literal["confirmed", "finalized"], *, purpose: Purpose = "account"
     ) -> TransactionRecord | None:
         """Return a landed transaction as its fee payer saw it, or None when the node does not know it."""
-        options = {"commitment": commitment, "encoding": "json", "maxSupportedTransactionVersion": 1}
+        options = {"commitment": commitment, "encoding": "base64", "maxSupportedTransactionVersion": 1}
         may_be_null = cast("type[_Transaction | None]", _Transaction | None)
         reply = await self._call("getTransaction", [signature, options], may_be_null, purpose)
         if reply is None:

@@ -17,9 +17,10 @@ from solders.transaction import VersionedTransaction
 
 from slotzero.clock import TestClock
 from slotzero.errors import MalformedError
-from slotzero.localnet.chain import Chain, ChainConfig, Dropped, Landed, Refused
+from slotzero.localnet.chain import Chain, ChainConfig
 from slotzero.localnet.events import AccountSet, ChainEvent, SlotOpened, TransactionExecuted
 from slotzero.localnet.history import TransactionRecord
+from slotzero.localnet.outcomes import BundleLanded, Dropped, Executed, Landed, Refused
 from slotzero.solana.addresses import SYSTEM_PROGRAM
 from slotzero.units import Lamports
 
@@ -447,3 +448,98 @@ def test_listener_may_not_write() -> None:
     chain.add_listener(write)
     with pytest.raises(AssertionError, match="may not write"):
         chain.submit_transaction(signed(chain.block.blockhash))
+
+
+# Executed first, settled afterwards ---------------------------------------------------------------------------------
+
+
+def executed(chain: Chain, *payments: int) -> list[VersionedTransaction]:
+    transactions = [signed(chain.block.blockhash, pay(lamports)) for lamports in payments]
+    for transaction in transactions:
+        outcome = chain.execute(bytes(transaction))
+        assert outcome == Executed(signature=transaction.signatures[0])
+    return transactions
+
+
+def test_what_was_executed_is_in_the_accounts_and_in_nothing_else_until_it_is_settled() -> None:
+    chain = chain_of()
+    events = heard(chain)
+    first, second = executed(chain, 1 * SOL, 2 * SOL)
+    assert balance(chain) == 3 * SOL
+    assert (events, chain.transaction_count, chain.transaction(first.signatures[0])) == ([], 0, None)
+    chain.settle_next()
+    assert [event.record.signature for event in events if isinstance(event, TransactionExecuted)] == [
+        first.signatures[0]
+    ]
+    chain.settle()
+    records = [event.record for event in events if isinstance(event, TransactionExecuted)]
+    assert [record.signature for record in records] == [first.signatures[0], second.signatures[0]]
+    # Each shows the accounts as they were around itself, though both were executed before either was settled.
+    assert [record.post_balances[1] for record in records] == [1 * SOL, 3 * SOL]
+    assert records[1].pre_balances[1] == 1 * SOL
+    assert [record.index for record in records] == [0, 1]
+    chain.settle()
+    assert len(events) == 2
+
+
+def test_executing_first_leaves_what_submitting_leaves() -> None:
+    one, other = chain_of(slot_ms=0), chain_of(slot_ms=0)
+    payments = [signed(one.block.blockhash, pay(lamports)) for lamports in (SOL, 2 * SOL, 200 * SOL, 3 * SOL)]
+    for transaction in payments:
+        one.submit_transaction(transaction)
+        other.execute(bytes(transaction))
+    signatures = [transaction.signatures[0] for transaction in payments]
+    assert [shown(one.transaction(signature)) for signature in signatures] == [
+        shown(other.transaction(signature)) for signature in signatures
+    ]
+    assert (one.slot, one.stats().failed, balance(one)) == (other.slot, 1, balance(other))
+
+
+def shown(record: TransactionRecord | None) -> object:
+    assert record is not None
+    return (record.number, record.slot, record.err, record.fee, record.pre_balances, record.post_balances)
+
+
+def test_every_other_call_settles_what_was_executed_before() -> None:
+    for call in (
+        Chain.catch_up,
+        Chain.advance,
+        lambda chain: landed(chain, signed(chain.block.blockhash, pay(7 * SOL))),
+    ):
+        chain = chain_of()
+        (transaction,) = executed(chain, SOL)
+        call(chain)
+        record = chain.transaction(transaction.signatures[0])
+        assert record is not None
+        assert (record.slot, record.number) == (1, 0)
+
+
+async def test_a_slot_that_is_due_begins_after_what_was_executed_in_the_one_before() -> None:
+    clock = TestClock()
+    chain = chain_of(clock=clock)
+    (first,) = executed(chain, SOL)
+    await clock.advance(SLOT_NS)
+    (second,) = executed(chain, 2 * SOL)
+    chain.settle()
+    records = [chain.transaction(transaction.signatures[0]) for transaction in (first, second)]
+    assert [record and (record.slot, record.index) for record in records] == [(1, 0), (2, 0)]
+
+
+def test_a_duplicate_and_a_refused_one_are_told_at_once() -> None:
+    chain = chain_of()
+    (transaction,) = executed(chain, SOL)
+    signature = transaction.signatures[0]
+    assert chain.execute(bytes(transaction)) == Dropped(signature=signature, err="AlreadyProcessed")
+    too_much = signed(chain.block.blockhash, pay(1_000 * SOL))
+    assert isinstance(chain.execute(bytes(too_much), preflight=True), Refused)
+    chain.settle()
+    assert (chain.transaction_count, balance(chain)) == (1, SOL)
+
+
+def test_a_bundle_follows_what_was_executed_before_it() -> None:
+    chain = chain_of()
+    (transaction,) = executed(chain, SOL)
+    assert isinstance(chain.submit_bundle([bytes(signed(chain.block.blockhash, pay(2 * SOL)))]), BundleLanded)
+    record = chain.transaction(transaction.signatures[0])
+    assert record is not None
+    assert record.index == 0

@@ -14,9 +14,9 @@ from solders.system_program import (
 )
 
 from chain_world import SOL, WALLETS, World, pay
-from slotzero.localnet.chain import Dropped, Landed, Refused
 from slotzero.localnet.events import ChainEvent, TransactionExecuted
 from slotzero.localnet.execution import parse_transaction
+from slotzero.localnet.outcomes import Dropped, Executed, Landed, Refused
 from slotzero.localnet.render import base64_text
 from slotzero.solana.addresses import SYSTEM_PROGRAM
 
@@ -130,6 +130,16 @@ def test_nonce_account_that_pays_its_own_failure_advances_too() -> None:
     assert after is not None
     assert after.lamports == 10 * SOL - record.fee
     assert after.data[40:72] != data[40:72]
+
+
+def test_value_stored_in_this_slot_is_not_good_yet_though_nothing_of_the_slot_is_settled() -> None:
+    world = NonceWorld()
+    assert isinstance(
+        world.chain.execute(world.signed(advance(), pay(TO), blockhash=world.nonce), preflight=True), Executed
+    )
+    outcome = world.chain.execute(world.signed(advance(), pay(TO), blockhash=world.nonce), preflight=True)
+    assert isinstance(outcome, Refused)
+    assert outcome.err == "BlockhashNotFound"
 
 
 def test_value_stored_in_this_slot_is_not_good_yet() -> None:

@@ -34,7 +34,8 @@ from slotzero.workloads.snipe_scenarios.conclusion import (
     driver_block,
     machine_block,
 )
-from slotzero.workloads.snipe_scenarios.scene import SLOT_MS, Scene, Stage, machine_cores, open_scene
+from slotzero.workloads.snipe_scenarios.placement import cores
+from slotzero.workloads.snipe_scenarios.scene import SLOT_MS, Scene, Stage, open_scene
 from slotzero.workloads.targets import SYSTEM_TARGETS
 
 __all__ = ["SCENARIOS", "Act"]
@@ -168,7 +169,7 @@ async def _outage(scene: Scene, config: LoadTestConfig) -> None:
 
 
 async def _conclude(act: Act, scene: Scene, config: LoadTestConfig, result: LoadResult, rerun: Rerun) -> LoadResult:
-    blocks: dict[str, Block] = {"machine": machine_block(result, machine_cores())}
+    blocks: dict[str, Block] = {"machine": machine_block(result, len(cores()))}
     notes = [f"hold {scene.stage.hold_ms} ms, slots of {scene.stage.slot_ms} ms"]
     limits = list(act.limits)
     if act.drifts:

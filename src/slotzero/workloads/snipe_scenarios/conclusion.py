@@ -112,6 +112,7 @@ def driver_block(stats: DriverStats) -> Block:
         "late_buys": stats.late_buys,
         "not_sent": sum(stats.sent_failures.values()),
         "unreadable": stats.unreadable,
+        "answered_p99_ms": stats.answered_p99_ms,
         "swept": stats.swept,
         "not_swept": stats.not_swept,
     }

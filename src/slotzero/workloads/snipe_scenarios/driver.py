@@ -23,14 +23,14 @@ from msgspec import Struct
 from solders.hash import Hash
 from solders.pubkey import Pubkey
 
-from slotzero.clock import Clock, add_ms
+from slotzero.clock import Clock, add_ms, as_ms
 from slotzero.detection.frames import read_notification
 from slotzero.detection.trades import decode_trades
 from slotzero.errors import MalformedError, SlotzeroError
 from slotzero.localnet.render import base64_text
 from slotzero.perf.classify import ErrorClass, Fault
 from slotzero.solana.pubsub import PubSub
-from slotzero.units import MonoNs
+from slotzero.units import LatencyMs, MonoNs
 from slotzero.venues.registry import PUMPFUN
 from slotzero.workloads.snipe_scenarios.coins import Coin, CoinMaker, accounts_of_mint
 from slotzero.workloads.snipe_scenarios.line import ChainLines
@@ -80,6 +80,8 @@ class DriverStats(Struct, frozen=True, kw_only=True):
         sent_failures: Rivals' buys and traps that could not be sent, by kind.
         late_buys: Pools the bot bought after their operation had been given up.
         unreadable: Notifications that could not be read.
+        answered_p99_ms: How long a transaction took from being sent to its answer, or None when there was none: it
+            waits to be executed, is executed, and is answered with others that came with it.
         swept: Pools and traps taken off the chain again; `not_swept` those that were over and stay.
     """
 
@@ -92,6 +94,7 @@ class DriverStats(Struct, frozen=True, kw_only=True):
     sent_failures: dict[str, int]
     refused: dict[str, int]
     unreadable: int
+    answered_p99_ms: LatencyMs | None
     swept: int
     not_swept: int
 
@@ -260,7 +263,7 @@ class Driver:
 
     def stats(self) -> DriverStats:
         """Return what it has done so far."""
-        book = self.book
+        book, answered = self.book, self._lines.answered
         return DriverStats(
             launched=self._launched,
             traps=self._trap_count,
@@ -271,6 +274,7 @@ class Driver:
             sent_failures=dict(self._failed_sends),
             refused=dict(book.refused),
             unreadable=self._unreadable,
+            answered_p99_ms=as_ms(round(answered.percentile(99))) if answered.count else None,
             swept=self._sweeper.swept,
             not_swept=self._sweeper.not_swept,
         )

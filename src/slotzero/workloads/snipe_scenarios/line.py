@@ -6,13 +6,17 @@ building and signing what is sent.
 
 import asyncio
 from collections import deque
+from functools import partial
 from typing import Final, TypeVar, cast
 from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
+from slotzero.clock import elapsed_ns, mono_ns
 from slotzero.errors import MalformedError, RpcError, TransportError
+from slotzero.perf.histogram import Histogram
+from slotzero.units import MonoNs
 
 __all__ = ["ChainLines"]
 
@@ -38,9 +42,10 @@ _decode = msgspec.json.Decoder(_Reply).decode
 
 
 class _Line(asyncio.Protocol):
-    def __init__(self, endpoint: str) -> None:
+    def __init__(self, endpoint: str, answered: Histogram) -> None:
         self._endpoint = endpoint
-        self._waiting: deque[tuple[str, asyncio.Future[msgspec.Raw]]] = deque()
+        self._answered = answered
+        self._waiting: deque[tuple[str, asyncio.Future[msgspec.Raw], MonoNs]] = deque()
         self._buffer = bytearray()
         self._transport: asyncio.Transport | None = None
 
@@ -55,7 +60,7 @@ class _Line(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
         reason = f"the connection was lost ({exc or 'closed'})"
-        for _, future in self._waiting:
+        for _, future, _ in self._waiting:
             if not future.done():
                 future.set_exception(TransportError(self._endpoint, reason))
                 future.exception()  # looked at: of those that nobody waits for only a count is wanted
@@ -69,7 +74,7 @@ class _Line(asyncio.Protocol):
             return future
         body = _encode({"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
         head = b"POST / HTTP/1.1\r\nHost: chain\r\nContent-Length: %d\r\n\r\n" % len(body)
-        self._waiting.append((method, future))
+        self._waiting.append((method, future, MonoNs(mono_ns())))
         self._transport.write(head + body)
         return future
 
@@ -92,7 +97,8 @@ class _Line(asyncio.Protocol):
             self._answer(body, is_ok=_OK in top[:16])
 
     def _answer(self, body: bytes, *, is_ok: bool) -> None:
-        method, future = self._waiting.popleft()
+        method, future, asked = self._waiting.popleft()
+        self._answered.record(elapsed_ns(asked, mono_ns()))
         if future.done():
             return
         try:
@@ -112,14 +118,23 @@ class _Line(asyncio.Protocol):
 
 
 class ChainLines:
-    """A few connections to one port; each call goes out on the one that waits for the fewest answers.
+    """A few connections to one port: each transaction goes out on the one that waits for the fewest answers.
+
+    Whatever else is asked has a line of its own: the chain answers the requests of a connection in their order, and a
+    transaction behind one that only reads would give way to other transactions with it.
 
     Args:
-        lines: Connected ones.
+        lines: Connected ones, two at least.
+        answered: What all of them but the first record.
+
+    Attributes:
+        answered: How long the chain took to answer what was sent, from the request to its answer.
     """
 
-    def __init__(self, lines: list[_Line]) -> None:
-        self._lines = lines
+    def __init__(self, lines: list[_Line], answered: Histogram) -> None:
+        self.answered = answered
+        self._all = lines
+        self._other, *self._sending = lines
 
     @classmethod
     async def open(cls, url: str, count: int = 8) -> "ChainLines":
@@ -127,9 +142,9 @@ class ChainLines:
 
         Args:
             url: Of the port.
-            count: How many. The chain serves one request of each connection in turn, so this is also the market's share
-                of a chain that has too much to do: with 48 the bot's 64 connections got little of it, and what it
-                asked came too late.
+            count: How many for transactions. The chain serves one request of each connection in turn, so this is also
+                the market's share of a chain that has too much to do: with 48 the bot's 64 connections got little of
+                it, and what it asked came too late.
 
         Raises:
             OSError: Nobody listens there.
@@ -138,20 +153,21 @@ class ChainLines:
         host, port = address.hostname, address.port
         assert host is not None, "a chain's address names its host"
         assert port is not None, "and its port"
-        loop, lines = asyncio.get_running_loop(), list[_Line]()
+        loop, lines, answered = asyncio.get_running_loop(), list[_Line](), Histogram()
         try:
-            for _ in range(count):
-                _, line = await loop.create_connection(lambda: _Line(url), host, port)
+            for times in (Histogram(), *[answered] * count):
+                _, line = await loop.create_connection(partial(_Line, url, times), host, port)
                 lines.append(line)
         except BaseException:
             for line in lines:
                 line.close()
             raise
-        return cls(lines)
+        return cls(lines, answered)
 
     def call(self, method: str, *params: object) -> asyncio.Future[msgspec.Raw]:
         """Send a request now; the future has its result, or the SlotzeroError it failed with."""
-        return min(self._lines, key=_load).call(method, params)
+        line = min(self._sending, key=_load) if method == "sendTransaction" else self._other
+        return line.call(method, params)
 
     async def ask(self, kind: type[T], method: str, *params: object) -> T:
         """Send a request and return its result as a `kind`.
@@ -167,7 +183,7 @@ class ChainLines:
 
     def close(self) -> None:
         """Cut the connections."""
-        for line in self._lines:
+        for line in self._all:
             line.close()
 
 

@@ -1,7 +1,6 @@
 """What stands around a load scenario: the chain and the bot as processes of their own, the driver in this one."""
 
 import asyncio
-import os
 import tempfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -23,6 +22,7 @@ from slotzero.workloads.snipe_scenarios.bot_child import BotChild, running_bot
 from slotzero.workloads.snipe_scenarios.coins import TOKEN_ACCOUNT_BYTES, CoinMaker
 from slotzero.workloads.snipe_scenarios.driver import Driver
 from slotzero.workloads.snipe_scenarios.line import ChainLines
+from slotzero.workloads.snipe_scenarios.placement import kept_apart
 from slotzero.workloads.snipe_scenarios.queue import ChainQueue
 
 __all__ = ["Scene", "Stage", "open_scene"]
@@ -145,6 +145,7 @@ async def open_scene(stage: Stage) -> AsyncIterator[Scene]:
             running_localnet(slot_ms=stage.slot_ms, seed=_CHAIN_SEED, arguments=arguments)
         )
         assert endpoints.direct is not None, "a direct port was asked for"
+        stack.enter_context(kept_apart(endpoints.pid))
         try:
             lines = await ChainLines.open(endpoints.direct.rpc)
         except OSError as error:
@@ -267,8 +268,3 @@ def _figures(stats: dict[str, Any], queue: ChainQueue) -> dict[str, float]:
         "slot_late_p99_ms": stats["lateness"]["p99Ms"],
         "slot_late_max_ms": stats["lateness"]["maxMs"],
     }
-
-
-def machine_cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

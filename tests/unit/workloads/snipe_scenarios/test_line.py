@@ -64,9 +64,12 @@ async def test_answers_come_back_to_their_requests_in_order() -> None:
 
 async def test_calls_are_spread_over_the_lines_by_what_they_wait_for() -> None:
     async with lines(echo, count=3) as opened:
-        futures = [opened.call("echo", number) for number in range(6)]
-        assert [line.load for line in opened._lines] == [2, 2, 2]
+        futures = [opened.call("sendTransaction", number) for number in range(6)]
+        futures += [opened.call("echo", number) for number in range(6, 10)]
+        assert [line.load for line in opened._sending] == [2, 2, 2]
+        assert opened._other.load == 4  # no transaction stands behind what only reads
         await asyncio.gather(*futures)
+        assert opened.answered.count == 6
 
 
 @pytest.mark.parametrize(

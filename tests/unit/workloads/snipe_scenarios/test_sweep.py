@@ -14,11 +14,12 @@ from slotzero.localnet.chain import Chain, Landed
 from slotzero.localnet.launcher.coins import RIVALS
 from slotzero.localnet.node import Node
 from slotzero.localnet.rpc import Rpc
+from slotzero.perf.histogram import Histogram
 from slotzero.solana.pubsub import PubSub
 from slotzero.workloads.snipe_scenarios import sweep
 from slotzero.workloads.snipe_scenarios.coins import Coin, CoinMaker, accounts_of_mint
 from slotzero.workloads.snipe_scenarios.driver import Driver
-from slotzero.workloads.snipe_scenarios.line import ChainLines
+from slotzero.workloads.snipe_scenarios.line import ChainLines, _Line
 from slotzero.workloads.snipe_scenarios.sweep import Sweeper
 
 S = 1_000_000_000
@@ -29,7 +30,7 @@ class Lines(ChainLines):
     """Lines to nowhere: remembers what is asked, and answers what it is told to."""
 
     def __init__(self, answer: Callable[[str, tuple[object, ...]], object]) -> None:
-        super().__init__([])
+        super().__init__([_Line("", Histogram())], Histogram())
         self.answer = answer
         self.removed: list[list[str]] = []
 
