@@ -245,6 +245,27 @@ async def test_connections_share_their_turns_and_a_transaction_overtakes_what_on
     assert all(pipe.written.count(b"HTTP/1.1 200") == 1 for pipe in pipes)
 
 
+async def test_a_client_that_sends_many_at_once_takes_turns_with_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    served: list[bytes] = []
+    monkeypatch.setattr(turns, "_SLICE", 0)  # one request in each
+
+    def handle(body: bytes) -> bytes:
+        served.append(body)
+        return b"{}"
+
+    shared, many, one = turns_of(lambda _: True), Pipe(), Pipe()
+    for pipe, data in ((many, b"".join(post(b"many %d" % number) for number in range(5))), (one, post(b"one"))):
+        quick = QuickConnection(
+            shared, handle, is_common=lambda: True, hand_over=asyncio.Protocol, on_end=lambda _: None, max_body=1_000
+        )
+        quick.connection_made(pipe)
+        quick.data_received(data)
+    for _ in range(12):
+        await asyncio.sleep(0)
+    assert served == [b"many 0", b"one", b"many 1", b"many 2", b"many 3", b"many 4"]
+    assert (many.written.count(b"HTTP/1.1 200"), one.written.count(b"HTTP/1.1 200")) == (5, 1)
+
+
 async def test_the_chain_tells_how_long_transactions_and_reads_have_waited() -> None:
     async with chain() as localnet, aiohttp.ClientSession() as http:
         for method in ("getSlot", "sendTransaction", "getSlot"):

@@ -11,12 +11,11 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Final, cast
+from typing import Final, cast
 
+from slotzero.clock import mono_ns
 from slotzero.localnet.turns import Turns
-
-if TYPE_CHECKING:
-    from slotzero.units import MonoNs
+from slotzero.units import MonoNs
 
 __all__ = ["QuickConnection"]
 
@@ -71,6 +70,8 @@ class QuickConnection(asyncio.Protocol):
         self._came: deque[tuple[int, MonoNs]] = deque()
         """When the buffer's bytes came: up to which place, and when. A client may send several requests at once."""
         self._fd = -1
+        self._served_at = MonoNs(0)
+        """When the last request was served."""
         self._unanswered = 0
         self._is_waiting = False
         """For its next turn."""
@@ -135,7 +136,7 @@ class QuickConnection(asyncio.Protocol):
         body = bytes(buffer[begin:end])
         came = next(at for upto, at in self._came if upto >= end)
         self._is_waiting = True
-        self._turns.wait(body, came, partial(self._serve, body, end))
+        self._turns.wait(body, came, MonoNs(max(came, self._served_at)), partial(self._serve, body, end))
 
     def _serve(self, body: bytes, end: int) -> None:
         """Serve the request that ends at a place of the buffer."""
@@ -157,6 +158,7 @@ class QuickConnection(asyncio.Protocol):
             transport.abort()  # a bug: whoever asked hears of it, and nobody waits for an answer
             raise
         self._unanswered += 1
+        self._served_at = MonoNs(mono_ns())
         self._turns.answer(partial(self._write, answer))
         if buffer:
             self._ask()

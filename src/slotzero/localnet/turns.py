@@ -1,9 +1,10 @@
 """When what has arrived is served, for all connections of the chain's loop together, and how long it has waited.
 
-Whatever comes waits for its turn, by the time at which it came, and is served in slices, between which the loop looks
-at its sockets and timers. What only reads gives way to the transactions of the next 100 milliseconds, as long as these
-pass soon. When one of them has waited for 30 milliseconds there is too much to do, and all are served in the order of
-arrival, so that nobody is starved.
+Whatever comes waits for its turn, and is served in slices, between which the loop looks at its sockets and timers. The
+order is that in which requests became the first of their connections: a client that sends many at once takes turns
+with the others, which under an overload would wait behind all of them. What only reads gives way to the transactions of
+the next 100 milliseconds, as long as these pass soon. When one has waited for 30 milliseconds there is too much to do,
+and nobody gives way any more.
 
 While transactions wait they are executed, one after the other. What each has left is committed and told, and its sender
 answered, when none waits any more, or 20 milliseconds later; before anybody reads in any case. A leader, too, executes
@@ -29,8 +30,8 @@ _OVERLOADED: Final = DurationNs(30_000_000)
 _TOLD_WITHIN: Final = DurationNs(20_000_000)
 
 Serve: TypeAlias = Callable[[], None]
-_Waiting: TypeAlias = tuple[MonoNs, int, Serve]
-"""When it came, its place among equals, and what serves it."""
+_Waiting: TypeAlias = tuple[MonoNs, int, MonoNs, Serve]
+"""Since when it is the first of its connection, its place among equals, when it came, and what serves it."""
 
 
 class Turns:
@@ -62,10 +63,17 @@ class Turns:
         self._is_planned = False
         """Whether a slice is to come."""
 
-    def wait(self, body: bytes, came: MonoNs, serve: Serve) -> None:
-        """Have `serve` called when it is the turn of the request in `body`, which came at `came`. *Hot path.*"""
+    def wait(self, body: bytes, came: MonoNs, first_since: MonoNs, serve: Serve) -> None:
+        """Have `serve` called when it is the turn of a request. *Hot path.*
+
+        Args:
+            body: The request.
+            came: When it came.
+            first_since: Since when it is the first of its connection.
+            serve: What serves it.
+        """
         queue = self._transactions if self._is_transaction(body) else self._reads
-        heapq.heappush(queue, (came, next(self._order), serve))
+        heapq.heappush(queue, (first_since, next(self._order), came, serve))
         self._plan_slice()
 
     def answer(self, write: Callable[[], None]) -> None:
@@ -107,7 +115,7 @@ class Turns:
 
     def _serve_next(self, queue: list[_Waiting], *, is_transaction: bool) -> None:
         self.arrivals.look()
-        came, _, serve = heapq.heappop(queue)
+        _, _, came, serve = heapq.heappop(queue)
         self._serves_transaction = is_transaction
         self._on_begin(is_transaction, elapsed_ns(came, mono_ns()))
         serve()
@@ -119,9 +127,9 @@ class Turns:
         now = mono_ns()
         if self._untold and is_due(self._untold[0][0], now):
             return False
-        came = self._transactions[0][0]
-        gives_way = 0 if is_due(later(came, _OVERLOADED), now) else _READS_GIVE_WAY
-        return not self._reads or came < later(self._reads[0][0], gives_way)
+        since = self._transactions[0][0]
+        gives_way = 0 if is_due(later(since, _OVERLOADED), now) else _READS_GIVE_WAY
+        return not self._reads or since < later(self._reads[0][0], gives_way)
 
     def _tell_next(self) -> None:
         _, write = self._untold.popleft()

@@ -25,7 +25,8 @@ class Desk:
 
     def come(self, name: str, ago_ms: int = 0) -> None:
         """Have a request come, or have come some milliseconds ago."""
-        self.turns.wait(name.encode(), MonoNs(self.now - ago_ms * MS), self._serve(name))
+        came = MonoNs(self.now - ago_ms * MS)
+        self.turns.wait(name.encode(), came, came, self._serve(name))
 
     @property
     def served(self) -> list[str]:
@@ -143,6 +144,15 @@ async def test_who_came_earlier_is_served_earlier_though_he_asks_later(desk: Des
     assert desk.served == ["send 0", "send 1", "send 2"]
 
 
+async def test_who_was_behind_another_request_of_his_own_has_waited_for_it_but_has_his_turn_later(desk: Desk) -> None:
+    desk.turns.wait(b"send 1", MonoNs(desk.now - 5 * MS), desk.now, lambda: desk.log.append("send 1"))
+    desk.come("send 0", ago_ms=2)
+    await turns_of_the_loop(1)
+    assert (desk.served, desk.waits) == (["send 0"], [(True, 2)])
+    await turns_of_the_loop(1)
+    assert (desk.served, desk.waits[-1]) == (["send 0", "send 1"], (True, 6))
+
+
 async def test_a_failing_request_costs_nobody_else_his_turn(desk: Desk) -> None:
     failures: list[BaseException | None] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, told: failures.append(told.get("exception")))
@@ -151,7 +161,7 @@ async def test_a_failing_request_costs_nobody_else_his_turn(desk: Desk) -> None:
         raise ZeroDivisionError
 
     desk.come("send 1")
-    desk.turns.wait(b"send 2", desk.now, fail)
+    desk.turns.wait(b"send 2", desk.now, desk.now, fail)
     desk.come("send 3")
     await turns_of_the_loop(6)
     assert desk.log.count("settle") == 2
