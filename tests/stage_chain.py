@@ -113,14 +113,14 @@ class _Play:
         self._desk = Desk(localnet.chain)
         self._coins: dict[str, tuple[int, int]] = {}
         self._received: list[tuple[int, str]] = []
-        submit, clock, ours = localnet.chain.submit, SystemClock(), self.launcher.actors.addresses
+        execute, clock, ours = localnet.chain.execute, SystemClock(), self.launcher.actors.addresses
 
         def noted(raw: bytes, *, preflight: bool = False) -> Any:
             if VersionedTransaction.from_bytes(raw).message.account_keys[0] not in ours:
                 self._received.append((clock.mono_ns(), base64.b64encode(raw).decode()))
-            return submit(raw, preflight=preflight)
+            return execute(raw, preflight=preflight)
 
-        localnet.chain.submit = noted  # type: ignore[method-assign]
+        localnet.chain.execute = noted  # type: ignore[method-assign]
 
     def carry_out(self, order: list[Any]) -> object:
         match order:
