@@ -171,6 +171,10 @@ async def _outage(scene: Scene, config: LoadTestConfig) -> None:
 async def _conclude(act: Act, scene: Scene, config: LoadTestConfig, result: LoadResult, rerun: Rerun) -> LoadResult:
     blocks: dict[str, Block] = {"machine": machine_block(result, len(cores()))}
     notes = [f"hold {scene.stage.hold_ms} ms, slots of {scene.stage.slot_ms} ms"]
+    shares = (
+        "shares all cores with bot and driver" if scene.chain_core is None else f"has core {scene.chain_core} to itself"
+    )
+    notes.append(f"the chain {shares}")
     limits = list(act.limits)
     if act.drifts:
         skip_s = min(_SETTLED_SHARE * config.duration, _SETTLED_S)

@@ -22,20 +22,25 @@ def cores() -> tuple[int, ...]:
 
 
 @contextmanager
-def kept_apart(chain: int) -> Iterator[None]:
+def kept_apart(chain: int) -> Iterator[int | None]:
     """Give the process `chain` the last core, and this one and what it starts the others, until the block ends.
 
-    Does nothing on a single core, and where a process cannot be kept to cores.
+    The block is given that core, or None: on a single core, and where the system keeps no process to cores, nobody is
+    moved.
     """
     *others, last = cores()
     if not others or not hasattr(os, "sched_setaffinity"):
-        yield
+        yield None
         return
     before = os.sched_getaffinity(0)
-    os.sched_setaffinity(chain, {last})
+    try:
+        os.sched_setaffinity(chain, {last})
+    except OSError:  # it has ended, which others will notice, or it may not be
+        yield None
+        return
     _keep_to(set(others))
     try:
-        yield
+        yield last
     finally:
         _keep_to(before)
 

@@ -88,12 +88,21 @@ class Scene:
     """A stage with everything on it up.
 
     Attributes:
+        chain_core: The core the chain has for itself; None if it shares all of them.
         figures: What the chain said of itself when it was last asked, for the load's probe.
         queue: How long what it received has waited in the run under way.
     """
 
     def __init__(
-        self, stage: Stage, endpoints: LocalnetEndpoints, bot: BotChild, driver: Driver, lines: ChainLines, clock: Clock
+        self,
+        stage: Stage,
+        endpoints: LocalnetEndpoints,
+        bot: BotChild,
+        driver: Driver,
+        lines: ChainLines,
+        clock: Clock,
+        *,
+        chain_core: int | None = None,
     ) -> None:
         self.stage = stage
         self.endpoints = endpoints
@@ -101,6 +110,7 @@ class Scene:
         self.driver = driver
         self.lines = lines
         self.clock = clock
+        self.chain_core = chain_core
         self.figures: dict[str, float] = {}
         self.queue = ChainQueue()
 
@@ -145,7 +155,7 @@ async def open_scene(stage: Stage) -> AsyncIterator[Scene]:
             running_localnet(slot_ms=stage.slot_ms, seed=_CHAIN_SEED, arguments=arguments)
         )
         assert endpoints.direct is not None, "a direct port was asked for"
-        stack.enter_context(kept_apart(endpoints.pid))
+        chain_core = stack.enter_context(kept_apart(endpoints.pid))
         try:
             lines = await ChainLines.open(endpoints.direct.rpc)
         except OSError as error:
@@ -167,7 +177,7 @@ async def open_scene(stage: Stage) -> AsyncIterator[Scene]:
             seed=_DRIVER_SEED,
             sweep_after_s=stage.sweep_after_s,
         )
-        scene = Scene(stage, endpoints, bot, driver, lines, clock)
+        scene = Scene(stage, endpoints, bot, driver, lines, clock, chain_core=chain_core)
         await driver.refresh_blockhash()
         async with _alone(), asyncio.TaskGroup() as tasks:
             services = [

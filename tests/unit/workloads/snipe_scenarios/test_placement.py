@@ -17,9 +17,9 @@ def test_the_chain_has_a_core_of_its_own_for_a_while() -> None:
     if len(before) < 2:
         pytest.skip("there is one core")
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as chain:
-        with kept_apart(chain.pid):
+        with kept_apart(chain.pid) as core:
             own, mine = os.sched_getaffinity(chain.pid), os.sched_getaffinity(0)
-            assert len(own) == 1
+            assert own == {core}
             assert mine == before - own
             threads = [os.sched_getaffinity(int(thread.name)) for thread in Path("/proc/self/task").iterdir()]
             assert all(mine == of_thread for of_thread in threads)
@@ -35,5 +35,15 @@ def test_the_chain_has_a_core_of_its_own_for_a_while() -> None:
 def test_on_a_single_core_nobody_is_moved(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("slotzero.workloads.snipe_scenarios.placement.cores", lambda: (0,))
     before = os.sched_getaffinity(0)
-    with kept_apart(os.getpid()):
+    with kept_apart(os.getpid()) as core:
+        assert core is None
         assert os.sched_getaffinity(0) == before
+
+
+def test_a_chain_that_has_ended_moves_nobody() -> None:
+    before = os.sched_getaffinity(0)
+    with subprocess.Popen([sys.executable, "-c", ""]) as chain:
+        chain.wait()
+        with kept_apart(chain.pid) as core:
+            assert core is None
+            assert os.sched_getaffinity(0) == before
