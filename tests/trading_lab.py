@@ -365,7 +365,7 @@ class PaperRpc(RpcClient):
         self.calls[purpose] += 1
         await asyncio.sleep(0)
         reply = {"jsonrpc": "2.0", "id": 1, "result": self.node.answer(method, params)}
-        return self._decode(method, 200, bytearray(msgspec.json.encode(reply)), result)
+        return self._decode(method, 200, msgspec.json.encode(reply), result)
 
 
 class PaperTransport:

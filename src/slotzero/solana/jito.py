@@ -39,7 +39,7 @@ __all__ = [
     "bundle_of",
 ]
 
-_BASE: Final = "/api/v1/"
+_BASE: Final = "api/v1/"
 _MS_BETWEEN_STATUSES: Final = 1_000
 _MS_BETWEEN_SENDS: Final = 1_000
 _GIVE_UP_MS: Final = 60_000
@@ -126,7 +126,7 @@ class _Http(RpcClient):
     """JSON-RPC by path."""
 
     async def ask(self, path: str, method: str, params: list[Any], result: type[T], purpose: Purpose) -> T:
-        return await self._post(self._url.rstrip("/") + _BASE + path, method, params, result, purpose)
+        return await self._post(_BASE + path, method, params, result, purpose)
 
 
 class JitoClient:

@@ -12,7 +12,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, Generic, Literal, Self, TypeVar, cast
 
-import aiohttp
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 from solders.hash import Hash, ParseHashError
@@ -20,6 +19,7 @@ from solders.pubkey import Pubkey
 
 from slotzero.errors import MalformedError, RateLimitedError, RpcError, TransportError
 from slotzero.secret import redacted_url
+from slotzero.solana.http import HttpClient, TooLargeError
 from slotzero.solana.transaction import RecentBlockhash
 from slotzero.units import BlockHeight, Lamports, MicroLamportsPerCu, Slot
 
@@ -450,7 +450,7 @@ class Rpc(abc.ABC):
 
 
 class RpcClient(Rpc):
-    """One endpoint over one keep-alive HTTP session. Use it as an async context manager.
+    """One endpoint over kept HTTP connections. Use it as an async context manager.
 
     Args:
         url: The endpoint; credentials in it never reach an error or a log.
@@ -460,54 +460,44 @@ class RpcClient(Rpc):
     def __init__(self, url: str, *, timeout_ms: int = 5_000) -> None:
         super().__init__(redacted_url(url))
         self._url = url
-        self._timeout = aiohttp.ClientTimeout(total=timeout_ms / _MS_PER_S)
-        self._session: aiohttp.ClientSession | None = None
+        self._timeout_ms = timeout_ms
+        self._http: HttpClient | None = None
         self._decoders: dict[object, msgspec.json.Decoder[Any]] = {}
         self._next_id = 0
 
     async def __aenter__(self) -> Self:
-        """Open the session."""
-        connector = aiohttp.TCPConnector(limit=64, keepalive_timeout=60)
-        self._session = aiohttp.ClientSession(
-            connector=connector, timeout=self._timeout, headers={"Content-Type": "application/json"}
-        )
+        """Make ready; connections are made by the calls."""
+        self._http = HttpClient(self._url, timeout_ms=self._timeout_ms, most_bytes=_MAX_REPLY_BYTES)
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        """Close the session."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        """Close the connections."""
+        if self._http is not None:
+            await self._http.__aexit__(*exc)
+            self._http = None
 
     async def _call(self, method: str, params: list[Any], result: type[T], purpose: Purpose) -> T:
-        return await self._post(self._url, method, params, result, purpose)
+        return await self._post("", method, params, result, purpose)
 
-    async def _post(self, url: str, method: str, params: list[Any], result: type[T], purpose: Purpose) -> T:
-        session = self._session
-        assert session is not None, "RpcClient is used outside its context"
+    async def _post(self, below: str, method: str, params: list[Any], result: type[T], purpose: Purpose) -> T:
+        http = self._http
+        assert http is not None, "RpcClient is used outside its context"
         self.calls[purpose] += 1
         self._next_id += 1
         body = msgspec.json.encode({"jsonrpc": "2.0", "id": self._next_id, "method": method, "params": params})
         try:
-            # A redirect would take a signed transaction to a host that nobody has configured.
-            async with session.post(url, data=body, allow_redirects=False) as response:
-                if response.status == _HTTP_TOO_MANY:
-                    raise RateLimitedError(self.endpoint, _retry_after_ms(response.headers.get("Retry-After")))
-                raw = bytearray()
-                async for chunk in response.content.iter_any():
-                    raw += chunk
-                    if len(raw) > _MAX_REPLY_BYTES:
-                        raise MalformedError(f"{self.endpoint}: {method} answered with more than 32 MiB")
-                return self._decode(method, response.status, raw, result)
+            reply = await http.post(body, below=below)
+        except TooLargeError:
+            raise MalformedError(f"{self.endpoint}: {method} answered with more than 32 MiB") from None
         except TimeoutError:
-            fault = "was not answered in time"
-        except (aiohttp.ClientError, OSError) as error:
-            fault = f"failed ({type(error).__name__})"
-        # Raised out here, where the other error is no context of it: the text of an aiohttp error, of a timeout too,
-        # may hold the whole address, a key within it included.
-        raise TransportError(self.endpoint, f"{method} {fault}")
+            raise TransportError(self.endpoint, f"{method} was not answered in time") from None
+        except OSError as error:
+            raise TransportError(self.endpoint, f"{method} failed ({type(error).__name__})") from error
+        if reply.status == _HTTP_TOO_MANY:
+            raise RateLimitedError(self.endpoint, _retry_after_ms(reply.retry_after))
+        return self._decode(method, reply.status, reply.body, result)
 
-    def _decode(self, method: str, status: int, raw: bytearray, result: type[T]) -> T:
+    def _decode(self, method: str, status: int, raw: bytes, result: type[T]) -> T:
         decoder = self._decoders.get(result)
         if decoder is None:
             decoder = self._decoders[result] = msgspec.json.Decoder(_Reply[result])  # type: ignore[valid-type] # built once for each result type

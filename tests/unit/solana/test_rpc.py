@@ -390,7 +390,7 @@ async def test_refused_connection_is_a_transport_error() -> None:
         async with RpcClient(secret_url(taken.getsockname()[1])) as rpc:
             error = await fault_of(rpc.get_genesis_hash())
     assert isinstance(error, TransportError)
-    assert "ClientConnectorError" in str(error)
+    assert "ConnectionRefusedError" in str(error)
 
 
 async def test_address_that_does_not_answer_in_time_shows_no_secret() -> None:

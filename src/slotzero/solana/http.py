@@ -1,0 +1,333 @@
+"""POST over keep-alive HTTP/1.1 to one origin: what JSON-RPC needs, and nothing else.
+
+A general client spends three to five times as much on each call (`benchmarks/bench_http_client.py`): sessions, cookies,
+redirects, trace hooks, a timer object per phase. A sniper makes some seven calls for each pool, and its processor time
+stands between a pool and the buy. What is left here: connections that are kept and taken again, newest first; one
+request at a time on each; a limit of time and of bytes. Parsing is llhttp's (`httptools`), connecting is
+`aiohappyeyeballs`', TLS the standard library's with the system's certificates.
+
+Not here, on purpose: redirects (one would take a signed transaction to a host nobody has configured), compression,
+cookies, proxies, retries (who asks knows whether a second try is safe).
+"""
+
+import asyncio
+import contextlib
+import socket
+import ssl
+from base64 import b64encode
+from collections import deque
+from functools import cache
+from typing import Final, Self, cast
+from urllib.parse import SplitResult, quote, unquote, urlsplit
+
+import aiohappyeyeballs
+from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
+from msgspec import Struct
+
+from slotzero import __version__
+
+__all__ = ["AddressError", "HttpClient", "HttpReply", "ProtocolError", "TooLargeError"]
+
+_MOST_CONNECTIONS: Final = 64
+_KEPT_IDLE_S: Final = 60.0
+_HAPPY_EYEBALLS_S: Final = 0.25
+_PORTS: Final = {"http": 80, "https": 443}
+_INFORMATIONAL: Final = range(100, 200)
+_SAFE_IN_PATH: Final = "/%:@!$&'()*+,;=~"
+_SAFE_IN_QUERY: Final = _SAFE_IN_PATH + "?"
+
+
+class AddressError(OSError):
+    """The URL is none, or none of HTTP."""
+
+
+class ProtocolError(ConnectionError):
+    """The other side does not speak HTTP/1.1 as it should, or hung up before its reply was complete."""
+
+
+class TooLargeError(ConnectionError):
+    """The reply has more bytes than it may have."""
+
+
+class HttpReply(Struct, frozen=True, kw_only=True, gc=False):
+    """A whole reply.
+
+    Attributes:
+        status: The HTTP status; nothing is made of it here.
+        retry_after: The header of that name as it came, None without one.
+        body: As it came.
+    """
+
+    status: int
+    retry_after: str | None
+    body: bytes
+
+
+class HttpClient:
+    """One origin, over as many connections as there are calls at once (at most 64; further calls wait).
+
+    Args:
+        url: `http(s)://[user:password@]host[:port][/path][?query]`. Nothing of it appears in an error; that it is
+            nothing of the kind is told by the first call.
+        timeout_ms: How long one call may take, connecting and waiting for a connection included.
+        most_bytes: How long a reply's body may be.
+    """
+
+    def __init__(self, url: str, *, timeout_ms: int, most_bytes: int) -> None:
+        self._url = url
+        self._timeout_s = timeout_ms / 1000
+        self._most_bytes = most_bytes
+        self._heads: dict[str, bytes] = {}
+        self._places = asyncio.Semaphore(_MOST_CONNECTIONS)
+        self._idle: deque[_Connection] = deque()
+        self._all: set[_Connection] = set()
+        self._is_closed = False
+
+    async def __aenter__(self) -> Self:
+        """Return itself: connections are made when they are needed."""
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        """Close all connections; a call that still waits fails."""
+        self._is_closed = True
+        for connection in tuple(self._all):
+            connection.close()
+
+    async def post(self, body: bytes, *, below: str = "") -> HttpReply:
+        """Send `body` as JSON and return the whole reply. *Hot path. Cancellation: leaves an unknown send.*
+
+        Args:
+            body: The request's body.
+            below: What follows the URL's path, `bundles?uuid=7` for example; the URL has no query then.
+
+        Raises:
+            TimeoutError: It was not answered in time. Whether it was acted on is unknown.
+            OSError: There is no connection, or it ended (`ProtocolError`, `TooLargeError` are among these). After a
+                connection was made, whether the request was acted on is unknown.
+        """
+        deadline = asyncio.get_running_loop().time() + self._timeout_s
+        if self._places.locked():
+            async with asyncio.timeout_at(deadline):
+                await self._places.acquire()
+        else:
+            await self._places.acquire()  # does not wait, and needs no timer
+        connection: _Connection | None = None
+        try:
+            connection = self._kept()
+            if connection is None:
+                async with asyncio.timeout_at(deadline):
+                    connection = await self._connect()
+            return await connection.ask(self._head(below), body, deadline)
+        finally:
+            self._places.release()
+            if connection is not None and connection.is_free:
+                self._idle.append(connection)
+
+    def _kept(self) -> "_Connection | None":
+        """Return the newest connection that nobody uses, having closed those nobody has used for long."""
+        now = asyncio.get_running_loop().time()
+        while self._idle and self._idle[0].idle_since + _KEPT_IDLE_S < now:
+            self._idle.popleft().close()
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.is_free:
+                return connection
+        return None
+
+    async def _connect(self) -> "_Connection":
+        loop = asyncio.get_running_loop()
+        parts = _parsed(self._url)
+        host = parts.hostname
+        tls = _tls() if parts.scheme == "https" else None
+        found = await loop.getaddrinfo(host, parts.port or _PORTS[parts.scheme], type=socket.SOCK_STREAM)
+        plain = await aiohappyeyeballs.start_connection(found, happy_eyeballs_delay=_HAPPY_EYEBALLS_S)
+        try:
+            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            _, connection = await loop.create_connection(
+                lambda: _Connection(loop, self._most_bytes, self._all),
+                sock=plain,
+                ssl=tls,
+                server_hostname=None if tls is None else host,
+            )
+        except BaseException:
+            plain.close()
+            raise
+        if self._is_closed:
+            connection.close()
+            raise ProtocolError("the client was closed")
+        return connection
+
+    def _head(self, below: str) -> bytes:
+        """Return a request's head up to its length."""
+        head = self._heads.get(below)
+        if head is None:
+            head = self._heads[below] = _head(_parsed(self._url), below)
+        return head
+
+
+class _Connection(asyncio.Protocol):
+    """One connection, one request at a time.
+
+    Args:
+        loop: The running loop.
+        most_bytes: How long a body may be.
+        all_: Where it enters itself while it is open.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, most_bytes: int, all_: "set[_Connection]") -> None:
+        self._loop = loop
+        self._most_bytes = most_bytes
+        self._all = all_
+        self._transport: asyncio.Transport | None = None
+        self._parser = HttpResponseParser(self)
+        self._reply: asyncio.Future[HttpReply] | None = None
+        self._body: list[bytes] = []
+        self._size = 0
+        self._retry_after: str | None = None
+        self._has_length = False
+        self._has_head = False
+        self.idle_since = 0.0
+
+    @property
+    def is_free(self) -> bool:
+        """Whether another request may be asked on it."""
+        return self._transport is not None and self._reply is None
+
+    async def ask(self, head: bytes, body: bytes, deadline: float) -> HttpReply:
+        """Send a request and return its reply; without a whole one the connection is closed."""
+        transport = self._transport
+        if transport is None:
+            raise ProtocolError("the connection was closed")
+        reply: asyncio.Future[HttpReply] = self._loop.create_future()
+        self._reply = reply
+        transport.write(b"%b%d\r\n\r\n%b" % (head, len(body), body))
+        timer = self._loop.call_at(deadline, self._fail, TimeoutError())
+        try:
+            return await reply
+        finally:
+            timer.cancel()
+            if self._reply is not None:  # cancelled
+                self._reply = None
+                self.close()
+
+    def close(self) -> None:
+        """Close it at once."""
+        transport, self._transport = self._transport, None
+        if transport is not None:
+            transport.abort()
+
+    # ---- asyncio's callbacks -----------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin."""
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is none by name
+        self._all.add(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Read on."""
+        if self._reply is None:  # nobody has asked: whatever it is, the next reply would not be the next question's
+            self.close()
+            return
+        try:
+            self._parser.feed_data(data)
+        except (HttpParserError, HttpParserUpgrade):
+            self._fail(ProtocolError("the reply is no HTTP/1.1"))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End: a reply without a length is complete now, any other is not."""
+        self._all.discard(self)
+        self._transport = None
+        if self._reply is None:
+            return
+        if exc is None and self._has_head and not self._has_length:
+            self._complete()
+        else:
+            self._fail(exc if isinstance(exc, OSError) else ProtocolError("the connection was closed"))
+
+    # ---- the parser's callbacks --------------------------------------------------------------------------------------
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Look at one header."""
+        name = name.lower()
+        if name == b"retry-after":
+            self._retry_after = value.decode("latin-1")
+        elif name in {b"content-length", b"transfer-encoding"}:
+            self._has_length = True
+
+    def on_headers_complete(self) -> None:
+        """Remember that there is a head."""
+        self._has_head = True
+
+    def on_body(self, part: bytes) -> None:
+        """Keep a part of the body."""
+        self._size += len(part)
+        if self._size <= self._most_bytes:
+            self._body.append(part)
+        else:
+            self._fail(TooLargeError(f"the reply has more than {self._most_bytes} bytes"))
+
+    def on_message_complete(self) -> None:
+        """Hand the reply over."""
+        self._complete()
+
+    # ---- inside ------------------------------------------------------------------------------------------------------
+
+    def _complete(self) -> None:
+        status = self._parser.get_status_code()
+        body, retry_after = b"".join(self._body), self._retry_after
+        self._body.clear()
+        self._size = 0
+        self._retry_after = None
+        self._has_length = self._has_head = False
+        if status in _INFORMATIONAL:  # the reply itself is still to come
+            return
+        reply, self._reply = self._reply, None
+        self.idle_since = self._loop.time()
+        if reply is None or not self._parser.should_keep_alive():
+            self.close()
+        if reply is not None and not reply.done():
+            reply.set_result(HttpReply(status=status, retry_after=retry_after, body=body))
+
+    def _fail(self, error: OSError) -> None:
+        reply, self._reply = self._reply, None
+        self.close()
+        if reply is not None and not reply.done():
+            reply.set_exception(error)
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    """Return the process's one context: reading the system's certificates takes some 20 ms."""
+    return ssl.create_default_context()
+
+
+def _parsed(url: str) -> SplitResult:
+    with contextlib.suppress(ValueError):  # a bracket that is not closed, a port that is no number, no name of a host
+        parts = urlsplit(url)
+        if parts.scheme in _PORTS and parts.hostname and parts.hostname.encode("idna") and parts.port != 0:
+            return parts
+    raise AddressError("an address begins with http:// or https:// and a host")
+
+
+def _head(parts: SplitResult, below: str) -> bytes:
+    """Return the head of a request up to the number of its bytes. *Pure.*"""
+    path = parts.path or "/"
+    target, query = f"{path.rstrip('/')}/{below}" if below else path, parts.query
+    if "?" in target:
+        target, _, query = target.partition("?")
+    target = quote(target, safe=_SAFE_IN_PATH) + (f"?{quote(query, safe=_SAFE_IN_QUERY)}" if query else "")
+    assert parts.hostname is not None
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname.encode("idna").decode()
+    port = "" if parts.port in {None, _PORTS[parts.scheme]} else f":{parts.port}"
+    lines = [
+        f"POST {target} HTTP/1.1",
+        f"Host: {host}{port}",
+        f"User-Agent: slotzero/{__version__}",
+        "Accept: application/json",
+        "Accept-Encoding: identity",
+        "Content-Type: application/json",
+    ]
+    if parts.username is not None:
+        pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+        lines.append(f"Authorization: Basic {b64encode(pair.encode()).decode()}")
+    return ("\r\n".join(lines) + "\r\nContent-Length: ").encode()
