@@ -33,6 +33,7 @@ from slotzero.workloads.snipe_scenarios.conclusion import (
     drift_block,
     driver_block,
     machine_block,
+    what_limits,
 )
 from slotzero.workloads.snipe_scenarios.placement import cores
 from slotzero.workloads.snipe_scenarios.scene import SLOT_MS, Scene, Stage, open_scene
@@ -175,6 +176,8 @@ async def _conclude(act: Act, scene: Scene, config: LoadTestConfig, result: Load
         "shares all cores with bot and driver" if scene.chain_core is None else f"has core {scene.chain_core} to itself"
     )
     notes.append(f"the chain {shares}")
+    if (limit := what_limits(result)) is not None:
+        notes.append(limit)
     limits = list(act.limits)
     if act.drifts:
         skip_s = min(_SETTLED_SHARE * config.duration, _SETTLED_S)

@@ -16,7 +16,16 @@ from slotzero.perf.load_types import LoadResult
 from slotzero.perf.thresholds import ThresholdResult
 from slotzero.workloads.snipe_scenarios.driver import DriverStats
 
-__all__ = ["Limit", "bot_block", "chain_block", "concluded", "drift_block", "driver_block", "machine_block"]
+__all__ = [
+    "Limit",
+    "bot_block",
+    "chain_block",
+    "concluded",
+    "drift_block",
+    "driver_block",
+    "machine_block",
+    "what_limits",
+]
 
 Block = dict[str, float | None]
 
@@ -25,6 +34,9 @@ _STAGES: Final = ("DETECTION", "HONEYPOT", "EXECUTION", "FULL_FLOW", "EXIT")
 _LOST: Final = ("truncated_log", "inconsistent_log", "malformed_frame", "frame_too_large", "malformed_event")
 """Why the detector drops what may have been a pool; a duplicate has been handed on already."""
 _POINTS: Final = ("p50", "p95", "p99")
+_MS_PER_S: Final = 1000
+_WITHOUT_A_QUEUE: Final = 0.6
+"""Up to about this share of a core transactions wait less than 10 ms at p99 (docs/reference/performance.md)."""
 
 
 class Limit(Struct, frozen=True, kw_only=True):
@@ -119,10 +131,35 @@ def driver_block(stats: DriverStats) -> Block:
 
 
 def machine_block(result: LoadResult, cores: int) -> Block:
-    """Return what all processes together used. *Pure.* 100 % is the whole machine."""
+    """Return what all processes together used, and each of them for one operation. *Pure.*
+
+    100 % is the whole machine. A failed operation counts as one: it has cost something, too.
+    """
     busy = sum(used.avg_cpu_percent for used in result.resources.values())
     memory = sum(used.peak_rss_mb for used in result.resources.values())
-    return {"cores": cores, "cpu_percent": round(busy / cores, 2), "rss_mb": round(memory, 1)}
+    block: Block = {"cores": cores, "cpu_percent": round(busy / cores, 2), "rss_mb": round(memory, 1)}
+    for name in result.resources:
+        block[f"{name}_cpu_ms_per_op"] = _cpu_ms_per_op(result, name)
+    return block
+
+
+def what_limits(result: LoadResult) -> str | None:
+    """Return, where the chain was the limit, how many operations a second a core of this machine bears. *Pure.*"""
+    cost_ms = _cpu_ms_per_op(result, "chain")
+    if result.generator.verdict != "chain_limited" or not cost_ms:
+        return None
+    most = _MS_PER_S / cost_ms
+    return (
+        f"an operation took {cost_ms:.1f} ms of the chain's core, which so bears {most:.0f} a second at most, "
+        f"and about {most * _WITHOUT_A_QUEUE:.0f} without a queue"
+    )
+
+
+def _cpu_ms_per_op(result: LoadResult, process: str) -> float | None:
+    used = result.resources.get(process)
+    if used is None or not result.total_ops:
+        return None
+    return round(used.avg_cpu_percent / 100 * result.duration_s * _MS_PER_S / result.total_ops, 2)
 
 
 def drift_block(result: LoadResult, *, skip_s: float) -> Block:

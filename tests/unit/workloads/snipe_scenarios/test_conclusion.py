@@ -4,17 +4,18 @@ import asyncio
 from contextlib import AbstractAsyncContextManager
 
 import pytest
+from msgspec.structs import replace
 
 from slotzero.errors import LocalnetError
 from slotzero.perf.arrivals import Closed
 from slotzero.perf.load import load_test_service
 from slotzero.perf.load_target import LoadTarget
-from slotzero.perf.load_types import LoadOutcome, LoadResult, LoadTestConfig, Window
+from slotzero.perf.load_types import LoadOutcome, LoadResult, LoadTestConfig, ProcessStats, Verdict, Window
 from slotzero.workloads.scenarios import PreparedScenario
 from slotzero.workloads.snipe_scenarios import catalogue
 from slotzero.workloads.snipe_scenarios.catalogue import SCENARIOS, bundles_block, slope_limits
 from slotzero.workloads.snipe_scenarios.climb import _rate, climb, climb_from
-from slotzero.workloads.snipe_scenarios.conclusion import Limit, concluded, machine_block
+from slotzero.workloads.snipe_scenarios.conclusion import Limit, concluded, machine_block, what_limits
 from slotzero.workloads.snipe_scenarios.scene import Scene, Stage
 
 
@@ -66,7 +67,27 @@ async def test_the_machine_is_all_processes_over_all_cores() -> None:
         "cores": 4,
         "cpu_percent": round(driver.avg_cpu_percent / 4, 2),
         "rss_mb": round(driver.peak_rss_mb, 1),
+        "driver_cpu_ms_per_op": round(driver.avg_cpu_percent * 10 * result.duration_s / result.total_ops, 2),
     }
+
+
+def told(result: LoadResult, verdict: Verdict, *, chain_percent: float, ops: int) -> str | None:
+    chain = ProcessStats(
+        pid=1, avg_cpu_percent=chain_percent, peak_cpu_percent=99, peak_rss_mb=1, rss_growth_mb=0, peak_fds=None
+    )
+    generator = replace(result.generator, verdict=verdict)
+    return what_limits(replace(result, resources={"chain": chain}, generator=generator, total_ops=ops, duration_s=10.0))
+
+
+async def test_where_the_chain_is_the_limit_its_cost_and_what_a_core_bears_are_told() -> None:
+    result = await measured()
+    said = told(result, "chain_limited", chain_percent=90, ops=900)
+    assert said is not None
+    assert said.startswith("an operation took 10.0 ms of the chain's core, which so bears 100 a second at most")
+    assert said.endswith("about 60 without a queue")
+    assert told(result, "ok", chain_percent=90, ops=900) is None
+    assert told(result, "chain_limited", chain_percent=90, ops=0) is None
+    assert what_limits(result) is None
 
 
 def test_bundles_have_a_share_only_where_there_are_some() -> None:
