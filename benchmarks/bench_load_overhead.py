@@ -102,11 +102,12 @@ def main() -> int:
     for loop_name, loop in LOOPS.items():
         for name, (bare, ours) in ROWS.items():
             floor, found = best(bare, loop), best(ours, loop)
-            limit = LIMITS_US[name]
-            missed += found >= limit
+            # What the runner adds: on a slow machine the bare loop's own task alone takes longer than the limit.
+            limit, overhead = LIMITS_US[name], found - floor
+            missed += overhead >= limit
             print(
-                f"  {loop_name + ', ' + name:<22}{floor:>12.2f}{found:>13.2f}{found - floor:>11.2f}{limit:>8.0f}"
-                f"{'  MISSED' if found >= limit else ''}"
+                f"  {loop_name + ', ' + name:<22}{floor:>12.2f}{found:>13.2f}{overhead:>11.2f}{limit:>8.0f}"
+                f"{'  MISSED' if overhead >= limit else ''}"
             )
     python = peer_python()
     if python is None:
