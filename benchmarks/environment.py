@@ -5,8 +5,8 @@ import platform
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
-from pathlib import Path
 
+from slotzero.perf.environment import cpu_name
 from slotzero.perf.stats import nearest_rank
 
 LIBRARIES = ("solders", "uvloop", "picows", "aiohttp", "msgspec", "PyNaCl")
@@ -16,9 +16,8 @@ def print_environment(title: str) -> None:
     """Print the title, the machine, its load and the versions that matter."""
     libraries = " ".join(f"{name} {version(name)}" for name in LIBRARIES)
     print(title)
-    print(
-        f"  {_cpu()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.2f}, {platform.system()} {platform.release()}"
-    )
+    system = f"{platform.system()} {platform.release()}"
+    print(f"  {cpu_name()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.2f}, {system}")
     print(f"  Python {sys.version.split()[0]}, {libraries}")
 
 
@@ -27,12 +26,3 @@ def print_row(name: str, samples_ns: Sequence[int], *, unit_ns: int = 1_000, uni
     ordered = sorted(samples_ns)
     figures = "  ".join(f"p{q} {nearest_rank(ordered, q) / unit_ns:8.1f}" for q in (50, 95, 99))
     print(f"  {name:<52} {figures}  {unit}  (n={len(ordered)})")
-
-
-def _cpu() -> str:
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()

@@ -134,7 +134,7 @@ class _Cache:
 @asynccontextmanager
 async def _cold_cache() -> AsyncIterator[Case]:
     tape = StageTape()
-    async with _server(each_ms=45) as base, _server(each_ms=2) as other, aiohttp.ClientSession() as session:
+    async with _server(each_ms=80) as base, _server(each_ms=2) as other, aiohttp.ClientSession() as session:
 
         async def ask(key: str) -> bytes:
             with tape.call("getAccountInfo", endpoint="node"):

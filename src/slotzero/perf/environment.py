@@ -28,7 +28,16 @@ from slotzero.clock import SystemClock, elapsed_ns, mono_ns
 from slotzero.perf.procfs import CpuTimes, cpu_times, pressure, read_text
 from slotzero.perf.stats import nearest_rank
 
-__all__ = ["REFERENCE", "NoiseCertificate", "Passport", "QuietWatch", "clock_floor_ns", "event_loop_name", "passport"]
+__all__ = [
+    "REFERENCE",
+    "NoiseCertificate",
+    "Passport",
+    "QuietWatch",
+    "clock_floor_ns",
+    "cpu_name",
+    "event_loop_name",
+    "passport",
+]
 
 REFERENCE: Final = "reference/1"
 """The version of the reference work. Its code is never changed: another one gets another name."""
@@ -127,7 +136,7 @@ def passport(
     loop = event_loop_name() if event_loop is None else event_loop
     system = f"{platform.system()} {platform.release()}"
     python = f"{platform.python_implementation()} {platform.python_version()}"
-    cpu = _cpu_model()
+    cpu = cpu_name()
     cores, usable = os.cpu_count() or 1, _cores_usable()
     stable = json.dumps([system, platform.machine(), cpu, cores, usable, python, loop])
     return Passport(
@@ -153,6 +162,17 @@ def passport(
         ts_ms=SystemClock().wall_ns() // 1_000_000,
         extra=dict(extra or {}),
     )
+
+
+def cpu_name() -> str:
+    """Return the processor's name; on x86 with family and model, as hypervisors call several generations "AMD EPYC"."""
+    fields: dict[str, str] = {}
+    for line in (read_text("/proc/cpuinfo") or "").splitlines():
+        name, _, value = line.partition(":")
+        fields.setdefault(name.strip(), value.strip())  # that of the first core
+    found = fields.get("model name") or platform.processor() or platform.machine()
+    family, model = fields.get("cpu family"), fields.get("model")
+    return found if family is None or model is None else f"{found} (family {family}, model {model})"
 
 
 def event_loop_name() -> str:
@@ -258,13 +278,6 @@ def _flags() -> tuple[str, ...]:
     except RuntimeError:
         pass
     return tuple(found)
-
-
-def _cpu_model() -> str:
-    for line in (read_text("/proc/cpuinfo") or "").splitlines():
-        if line.startswith("model name"):
-            return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
 
 
 def _is_virtual() -> bool | None:

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from slotzero.perf import environment
 from slotzero.perf.environment import QuietWatch, _reasons, clock_floor_ns, event_loop_name, passport
 
 
@@ -17,6 +18,22 @@ def test_the_fingerprint_is_the_machines_and_the_loops() -> None:
     assert two.extra == {"seed": "3"}
     assert one.python.startswith("CPython" if sys.implementation.name == "cpython" else "")
     assert 1 <= one.cores_usable <= one.cores
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "name"),
+    [
+        ("processor\t: 0\ncpu family\t: 23\nmodel\t\t: 1\nmodel name\t: AMD EPYC\n", "AMD EPYC (family 23, model 1)"),
+        ("cpu family\t: 26\nmodel\t\t: 2\nmodel name\t: AMD EPYC\n\nmodel\t: 9\n", "AMD EPYC (family 26, model 2)"),
+        ("model name\t: ARMv8: rev 1\nCPU part\t: 0xd40\n", "ARMv8: rev 1"),
+    ],
+)
+def test_processors_that_share_a_name_are_told_apart(monkeypatch: pytest.MonkeyPatch, cpuinfo: str, name: str) -> None:
+    here = passport()
+    monkeypatch.setattr(environment, "read_text", lambda path: cpuinfo if path == "/proc/cpuinfo" else None)
+    there = passport()
+    assert there.cpu == name
+    assert (there.fingerprint == here.fingerprint) is (there.cpu == here.cpu)
 
 
 def test_libraries_are_named_with_their_versions_where_they_are_installed() -> None:
