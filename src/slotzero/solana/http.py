@@ -298,7 +298,9 @@ class _Connection(asyncio.Protocol):
 @cache
 def _tls() -> ssl.SSLContext:
     """Return the process's one context: reading the system's certificates takes some 20 ms."""
-    return ssl.create_default_context()
+    context = ssl.create_default_context()
+    context.set_alpn_protocols(["http/1.1"])
+    return context
 
 
 def _parsed(url: str) -> SplitResult:
