@@ -33,6 +33,7 @@ from solders.transaction import VersionedTransaction
 from slotzero.clock import Clock, SystemClock, ms
 from slotzero.errors import MalformedError, UsageError
 from slotzero.localnet import genesis
+from slotzero.localnet.admission import Admission
 from slotzero.localnet.commitments import Commitment, UndoLog, slot_at
 from slotzero.localnet.endpoints import DEFAULT_SLOT_MS
 from slotzero.localnet.events import AccountSet, AccountWrite, ChainEvent, Listener, SlotOpened, TransactionExecuted
@@ -47,8 +48,7 @@ from slotzero.localnet.execution import (
     version_of,
 )
 from slotzero.localnet.genesis import Genesis
-from slotzero.localnet.history import DEFAULT_HISTORY, History, RecentSignatures, TokenBalance, TransactionRecord
-from slotzero.localnet.nonces import nonce_advanced, nonce_use, stored_nonce
+from slotzero.localnet.history import DEFAULT_HISTORY, History, TokenBalance, TransactionRecord
 from slotzero.localnet.outcomes import (
     BundleFailed,
     BundleLanded,
@@ -192,7 +192,7 @@ class Chain:
         self._blocks = BlockLog(genesis_hash(self.config.seed, entropy), self._genesis_unix_s)
         self._undo = UndoLog()
         self._history = History(self.config.history)
-        self._recent = RecentSignatures()
+        self._admission = Admission(self.svm, self._blocks, self._undo, self.settle)
         self._prices = PriceLog()
         self._tokens = TokenIndex()
         for program in (TOKEN_PROGRAM, TOKEN_2022_PROGRAM):
@@ -422,7 +422,7 @@ class Chain:
             self._take_back(runs)
             return BundleFailed(index=failure and failure[0], err=failure and failure[1])
         for run in runs:
-            self._recent.add(run.transaction.signatures[0])
+            self._admission.remember(run.transaction.signatures[0])
         records = tuple(self._land(run, effect) for run, effect in zip(runs, effects, strict=True))
         if not self._is_timed:
             self._open_slot()
@@ -493,7 +493,8 @@ class Chain:
         keys = account_keys(transaction.message, self.svm.get_account)
         before = [self.account(key, commitment) for key in keys.keys]
         signature, message = transaction.signatures[0], transaction.message
-        err = self._admission_error(signature, message, commitment) if check_blockhash else None
+        slot = slot_at(commitment, self.slot)
+        err = self._admission.objection(signature, message, slot) if check_blockhash else None
         execution = None
         if err is None:
             with self.svm.overlay() as overlay:
@@ -530,7 +531,7 @@ class Chain:
         assert not self._is_telling, "a listener may not write the chain"
         transaction = parse_transaction(raw)
         signature, message = transaction.signatures[0], transaction.message  # each access copies
-        err = self._admission_error(signature, message, "processed")
+        err = self._admission.objection(signature, message, self.slot)
         if err is not None:
             return self._reject(signature, err, None, preflight=preflight)
         run = self._run(transaction, message, raw)
@@ -540,7 +541,7 @@ class Chain:
             written = self._book_failure(message, run.keys.keys, run.before[0], preflight=preflight)
             if not written:
                 return self._reject(signature, execution.err, execution, preflight=preflight)
-        self._recent.add(signature)
+        self._admission.remember(signature)
         return run, self._look_again(run, written)
 
     def _run(self, transaction: VersionedTransaction, message: AnyMessage, raw: bytes) -> _Run:
@@ -612,7 +613,7 @@ class Chain:
         for index, raw in enumerate(raws):
             transaction = parse_transaction(raw)
             signature, message = transaction.signatures[0], transaction.message
-            err = self._admission_error(signature, message, "processed")
+            err = self._admission.objection(signature, message, self.slot)
             if err is None and signature in seen:
                 err = "AlreadyProcessed"
             if err is not None:
@@ -644,43 +645,8 @@ class Chain:
             self.svm.set_account(keys[0], payer_before)
         if preflight or not is_charged:
             return ()
-        nonce = self._advance_nonce(message, keys)
+        nonce = self._admission.advance_nonce(message, keys)
         return (0,) if nonce is None or nonce == 0 else (0, nonce)
-
-    def _admission_error(
-        self, signature: Signature, message: AnyMessage, commitment: Commitment
-    ) -> TransactionErr | None:
-        is_recent = self._blocks.is_known_at(message.recent_blockhash, self.block_at(commitment).slot)
-        if not is_recent and not self._has_durable_nonce(message, commitment):
-            return "BlockhashNotFound"
-        return "AlreadyProcessed" if signature in self._recent else None
-
-    def _has_durable_nonce(self, message: AnyMessage, commitment: Commitment) -> bool:
-        """Tell whether `message` carries the value of the nonce it advances, stored before the slot of `commitment`."""
-        use = nonce_use(message)
-        if use is None:
-            return False
-        self.settle()  # what has advanced a nonce in this slot is known of afterwards only
-        slot, current = slot_at(commitment, self.slot), self.svm.get_account(use.account)
-        nonce = stored_nonce(self._undo.account_at(use.account, slot, current))
-        before = stored_nonce(self._undo.account_at(use.account, Slot(slot - 1), current))
-        return (
-            nonce is not None
-            and before is not None
-            and nonce.authority in use.signers
-            and message.recent_blockhash == nonce.value == before.value
-        )
-
-    def _advance_nonce(self, message: AnyMessage, keys: Sequence[Pubkey]) -> int | None:
-        """Do what LiteSVM leaves out after a failure; return the nonce's index among `keys`, None without one."""
-        if self._blocks.is_known_at(message.recent_blockhash, self.slot):
-            return None
-        use = nonce_use(message)
-        account = None if use is None else self.svm.get_account(use.account)
-        assert use is not None, "without a recent blockhash only a nonce is admitted"
-        assert account is not None, "an account of a failed transaction exists as before"
-        self.svm.set_account(use.account, nonce_advanced(account))
-        return keys.index(use.account)
 
     def _reject(
         self, signature: Signature, err: TransactionErr, execution: Execution | None, *, preflight: bool
@@ -725,7 +691,7 @@ class Chain:
         # Programs that ask "is this slot recent?" (creating a lookup table) look here.
         self.svm.set_slot_hashes(self._blocks.slot_hashes())
         self._undo.open_slot(block.slot)
-        self._recent.open_slot()
+        self._admission.open_slot()
         self._prices.open_slot(block.slot)
         self._tokens.open_slot(block.slot)
         self._index = 0
