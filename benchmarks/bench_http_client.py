@@ -1,4 +1,4 @@
-"""What a JSON-RPC call costs the bot: our HTTP client, aiohttp's, and a plain socket as the floor. About 20 s.
+"""What a JSON-RPC call costs the bot: our HTTP client, aiohttp's, and a plain socket as the floor. About 10 s.
 
 The server is a process of its own that answers at once, with 37 bytes. Each client asks one at a time (what a call
 takes) and twenty at once (what the processor spends on each, beside other calls). In turns, three times.

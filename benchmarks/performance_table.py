@@ -1,4 +1,4 @@
-"""Run all eight load scenarios and write `docs/reference/performance.md`. About 15 minutes at full length.
+"""Run all eight load scenarios and write `docs/reference/performance.md`. About 20 minutes at full length.
 
     python benchmarks/performance_table.py                    # all eight, at full length
     python benchmarks/performance_table.py --seconds 20       # at most 20 s each: a look, not a measurement

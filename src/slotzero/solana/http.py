@@ -32,6 +32,9 @@ _MOST_CONNECTIONS: Final = 64
 _KEPT_IDLE_S: Final = 60.0
 _HAPPY_EYEBALLS_S: Final = 0.25
 _PORTS: Final = {"http": 80, "https": 443}
+_MOST_BESIDE_THE_BODY: Final = 64 * 1024
+_MOST_BY_A_BYTE: Final = 8
+"""A body may come in chunks of one byte, of which each takes five more."""
 _INFORMATIONAL: Final = range(100, 200)
 _SAFE_IN_PATH: Final = "/%:@!$&'()*+,;=~"
 _SAFE_IN_QUERY: Final = _SAFE_IN_PATH + "?"
@@ -183,6 +186,7 @@ class _Connection(asyncio.Protocol):
         self._reply: asyncio.Future[HttpReply] | None = None
         self._body: list[bytes] = []
         self._size = 0
+        self._received = 0
         self._retry_after: str | None = None
         self._has_length = False
         self._has_head = False
@@ -191,7 +195,7 @@ class _Connection(asyncio.Protocol):
     @property
     def is_free(self) -> bool:
         """Whether another request may be asked on it."""
-        return self._transport is not None and self._reply is None
+        return self._transport is not None and self._reply is None and not self._transport.is_closing()
 
     async def ask(self, head: bytes, body: bytes, deadline: float) -> HttpReply:
         """Send a request and return its reply; without a whole one the connection is closed."""
@@ -228,10 +232,14 @@ class _Connection(asyncio.Protocol):
         if self._reply is None:  # nobody has asked: whatever it is, the next reply would not be the next question's
             self.close()
             return
+        self._received += len(data)
         try:
             self._parser.feed_data(data)
         except (HttpParserError, HttpParserUpgrade):
             self._fail(ProtocolError("the reply is no HTTP/1.1"))
+        # The parser bounds nothing: neither a header, nor how many there are, nor what comes with chunks.
+        if self._received > self._size * (1 + _MOST_BY_A_BYTE) + _MOST_BESIDE_THE_BODY:
+            self._fail(TooLargeError(f"the reply has more than {_MOST_BESIDE_THE_BODY} bytes beside its body"))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End: a reply without a length is complete now, any other is not."""
@@ -281,6 +289,7 @@ class _Connection(asyncio.Protocol):
         self._has_length = self._has_head = False
         if status in _INFORMATIONAL:  # the reply itself is still to come
             return
+        self._received = 0
         reply, self._reply = self._reply, None
         self.idle_since = self._loop.time()
         if reply is None or not self._parser.should_keep_alive():

@@ -35,8 +35,6 @@ _LOST: Final = ("truncated_log", "inconsistent_log", "malformed_frame", "frame_t
 """Why the detector drops what may have been a pool; a duplicate has been handed on already."""
 _POINTS: Final = ("p50", "p95", "p99")
 _MS_PER_S: Final = 1000
-_WITHOUT_A_QUEUE: Final = 0.6
-"""Up to about this share of a core transactions wait less than 10 ms at p99 (docs/reference/performance.md)."""
 
 
 class Limit(Struct, frozen=True, kw_only=True):
@@ -144,15 +142,14 @@ def machine_block(result: LoadResult, cores: int) -> Block:
 
 
 def what_limits(result: LoadResult) -> str | None:
-    """Return, where the chain was the limit, how many operations a second a core of this machine bears. *Pure.*"""
-    cost_ms = _cpu_ms_per_op(result, "chain")
-    if result.generator.verdict != "chain_limited" or not cost_ms:
+    """Return, where the chain was the limit, what an operation cost its core. *Pure.*
+
+    What another rate would cost does not follow: the busier the chain, the less it spends on each operation.
+    """
+    chain, cost_ms = result.resources.get("chain"), _cpu_ms_per_op(result, "chain")
+    if result.generator.verdict != "chain_limited" or chain is None or cost_ms is None:
         return None
-    most = _MS_PER_S / cost_ms
-    return (
-        f"an operation took {cost_ms:.1f} ms of the chain's core, which so bears {most:.0f} a second at most, "
-        f"and about {most * _WITHOUT_A_QUEUE:.0f} without a queue"
-    )
+    return f"an operation took {cost_ms:.1f} ms of the chain's core, which was busy for {chain.avg_cpu_percent:.0f} %"
 
 
 def _cpu_ms_per_op(result: LoadResult, process: str) -> float | None:
