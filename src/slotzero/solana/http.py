@@ -28,7 +28,7 @@ from slotzero import __version__
 
 __all__ = ["AddressError", "HttpClient", "HttpReply", "ProtocolError", "TooLargeError"]
 
-_MOST_CONNECTIONS: Final = 64
+_MOST_CALLS: Final = 64
 _KEPT_IDLE_S: Final = 60.0
 _HAPPY_EYEBALLS_S: Final = 0.25
 _PORTS: Final = {"http": 80, "https": 443}
@@ -67,7 +67,10 @@ class HttpReply(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class HttpClient:
-    """One origin, over as many connections as there are calls at once (at most 64; further calls wait).
+    """One origin, over as many connections as there are calls at once.
+
+    At most 64 calls are under way, further ones wait for a place; and as many urgent ones, which have places of their
+    own: a sell does not queue behind reads.
 
     Args:
         url: `http(s)://[user:password@]host[:port][/path][?query]`. Nothing of it appears in an error; that it is
@@ -81,7 +84,8 @@ class HttpClient:
         self._timeout_s = timeout_ms / 1000
         self._most_bytes = most_bytes
         self._heads: dict[str, bytes] = {}
-        self._places = asyncio.Semaphore(_MOST_CONNECTIONS)
+        self._places = asyncio.Semaphore(_MOST_CALLS)
+        self._urgent_places = asyncio.Semaphore(_MOST_CALLS)
         self._idle: deque[_Connection] = deque()
         self._all: set[_Connection] = set()
         self._is_closed = False
@@ -96,12 +100,13 @@ class HttpClient:
         for connection in tuple(self._all):
             connection.close()
 
-    async def post(self, body: bytes, *, below: str = "") -> HttpReply:
+    async def post(self, body: bytes, *, below: str = "", is_urgent: bool = False) -> HttpReply:
         """Send `body` as JSON and return the whole reply. *Hot path. Cancellation: leaves an unknown send.*
 
         Args:
             body: The request's body.
             below: What follows the URL's path, `bundles?uuid=7` for example; the URL has no query then.
+            is_urgent: Whether it takes one of the places kept for such calls.
 
         Raises:
             TimeoutError: It was not answered in time. Whether it was acted on is unknown.
@@ -109,11 +114,12 @@ class HttpClient:
                 connection was made, whether the request was acted on is unknown.
         """
         deadline = asyncio.get_running_loop().time() + self._timeout_s
-        if self._places.locked():
+        places = self._urgent_places if is_urgent else self._places
+        if places.locked():
             async with asyncio.timeout_at(deadline):
-                await self._places.acquire()
+                await places.acquire()
         else:
-            await self._places.acquire()  # does not wait, and needs no timer
+            await places.acquire()  # does not wait, and needs no timer
         connection: _Connection | None = None
         try:
             connection = self._kept()
@@ -122,7 +128,7 @@ class HttpClient:
                     connection = await self._connect()
             return await connection.ask(self._head(below), body, deadline)
         finally:
-            self._places.release()
+            places.release()
             if connection is not None and connection.is_free:
                 self._idle.append(connection)
 

@@ -486,7 +486,7 @@ class RpcClient(Rpc):
         self._next_id += 1
         body = msgspec.json.encode({"jsonrpc": "2.0", "id": self._next_id, "method": method, "params": params})
         try:
-            reply = await http.post(body, below=below)
+            reply = await http.post(body, below=below, is_urgent=purpose == "send")
         except TooLargeError:
             raise MalformedError(f"{self.endpoint}: {method} answered with more than 32 MiB") from None
         except TimeoutError:

@@ -218,6 +218,23 @@ async def test_transaction_is_sent_without_preflight_or_the_nodes_own_retries() 
     assert asked.last == ("sendTransaction", [b64encode(b"\x00\xff").decode(), options])
 
 
+async def test_transaction_is_sent_while_more_reads_wait_than_may_be_under_way() -> None:
+    gate = asyncio.Event()
+
+    async def handler(request: web.Request) -> web.Response:
+        body = await request.json()
+        if body["method"] != "sendTransaction":
+            await gate.wait()
+        return web.json_response({"jsonrpc": "2.0", "id": body["id"], "result": "sig"})
+
+    async with serving(handler) as port, RpcClient(f"http://127.0.0.1:{port}") as rpc, asyncio.TaskGroup() as group:
+        reads = [group.create_task(rpc.get_genesis_hash()) for _ in range(100)]
+        await asyncio.sleep(0)
+        assert await rpc.send_transaction(b"\x00\xff") == "sig"
+        assert not any(read.done() for read in reads)
+        gate.set()
+
+
 async def test_calls_are_counted_by_what_they_are_for_failed_ones_included() -> None:
     async with answering(None) as (rpc, _):
         await rpc.get_transaction("sig", "confirmed")
