@@ -64,7 +64,7 @@ from slotzero.localnet.slots import Block, BlockLog, Lateness, SlotSchedule, gen
 from slotzero.localnet.token_index import TokenIndex
 from slotzero.solana.addresses import TOKEN_2022_PROGRAM, TOKEN_PROGRAM
 from slotzero.solana.svm import SLOTS_PER_EPOCH, Execution, Svm, TransactionErr
-from slotzero.units import Lamports, MicroLamportsPerCu, MonoNs, Slot
+from slotzero.units import DurationNs, Lamports, MicroLamportsPerCu, MonoNs, Slot
 
 __all__ = [
     "BundleFailed",
@@ -120,6 +120,7 @@ class ChainStats(Struct, frozen=True, kw_only=True):
         landed: Executed transactions, failed ones included.
         dropped: Transactions that could not land, by error.
         executions: Runs of the VM: submissions that reached it, and simulations.
+        vm_ns: How long they took, signature checks included.
         addresses: How many the kept transactions mention.
         token_accounts: How many exist.
         removed: Accounts taken off by `Chain.remove_accounts`.
@@ -132,6 +133,7 @@ class ChainStats(Struct, frozen=True, kw_only=True):
     dropped: dict[str, int]
     simulated: int
     executions: int
+    vm_ns: DurationNs
     history: int
     evicted: int
     addresses: int
@@ -326,6 +328,7 @@ class Chain:
             dropped=dict(self._dropped),
             simulated=self._simulated,
             executions=self.svm.executions,
+            vm_ns=self.svm.busy_ns,
             history=len(self._history),
             evicted=self._history.evicted,
             addresses=self._history.addresses,

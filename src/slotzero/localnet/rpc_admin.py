@@ -96,6 +96,7 @@ def stats(node: Node, _params: Params) -> object:
             "dropped": chain.dropped,
             "simulated": chain.simulated,
             "executions": chain.executions,
+            "vmMs": as_ms(chain.vm_ns),
         },
         "history": {
             "kept": chain.history,

@@ -35,9 +35,10 @@ from solders.transaction_metadata import (
     TransactionResult,
 )
 
+from slotzero.clock import elapsed_ns, mono_ns
 from slotzero.errors import MalformedError
 from slotzero.solana.addresses import SYSTEM_PROGRAM
-from slotzero.units import Lamports, Slot
+from slotzero.units import DurationNs, Lamports, MonoNs, Slot
 
 __all__ = ["Execution", "Overlay", "Svm", "TransactionErr"]
 
@@ -102,11 +103,17 @@ class Svm:
         )
         self._svm.set_rent(Rent(rent_lamports_per_byte))
         self._executions = 0
+        self._busy_ns = DurationNs(0)
 
     @property
     def executions(self) -> int:
         """How many transactions this VM has run, simulations included."""
         return self._executions
+
+    @property
+    def busy_ns(self) -> DurationNs:
+        """How long that took: what no owner of this VM can be faster than."""
+        return self._busy_ns
 
     # Accounts ---------------------------------------------------------------------------------------------------
 
@@ -163,19 +170,28 @@ class Svm:
 
     def execute(self, transaction: VersionedTransaction) -> Execution:
         """Run a transaction and keep what it did; a failed one has at most paid its fee. *Hot path.*"""
-        self._executions += 1
-        return _executed(self._svm.send_transaction(transaction))
+        begun = MonoNs(mono_ns())
+        result = self._svm.send_transaction(transaction)
+        self._count(begun)
+        return _executed(result)
 
     def simulate(self, transaction: VersionedTransaction, *, verify_signatures: bool = True) -> Execution:
         """Run a transaction and keep nothing."""
-        self._executions += 1
+        begun = MonoNs(mono_ns())
         if verify_signatures:
-            return _simulated(self._svm.simulate_transaction(transaction))
-        self._svm.with_sigverify(sigverify=False)
-        try:
-            return _simulated(self._svm.simulate_transaction(transaction))
-        finally:
-            self._svm.with_sigverify(sigverify=True)
+            result = self._svm.simulate_transaction(transaction)
+        else:
+            self._svm.with_sigverify(sigverify=False)
+            try:
+                result = self._svm.simulate_transaction(transaction)
+            finally:
+                self._svm.with_sigverify(sigverify=True)
+        self._count(begun)
+        return _simulated(result)
+
+    def _count(self, begun: MonoNs) -> None:
+        self._executions += 1
+        self._busy_ns = DurationNs(self._busy_ns + elapsed_ns(begun, MonoNs(mono_ns())))
 
     @contextmanager
     def overlay(self) -> Iterator["Overlay"]:

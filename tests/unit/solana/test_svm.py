@@ -45,6 +45,7 @@ def test_execution_keeps_and_simulation_does_not(svm: Svm) -> None:
     assert svm.execute(payment(SOL)).err is None
     assert lamports(svm, TO) == SOL
     assert svm.executions == 2
+    assert svm.busy_ns > 0
 
 
 def test_failure_is_a_record_in_the_form_of_the_rpc(svm: Svm) -> None:

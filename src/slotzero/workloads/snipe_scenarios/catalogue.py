@@ -32,6 +32,7 @@ from slotzero.workloads.snipe_scenarios.conclusion import (
     concluded,
     drift_block,
     driver_block,
+    last_said,
     machine_block,
     what_limits,
 )
@@ -146,7 +147,7 @@ def _watched(scene: Scene) -> PreparedScenario:
         target=LoadTarget(scene.driver.snipe, _as_it_is),
         processes=scene.processes,
         probe=scene.probe,
-        begin=scene.queue.begin,
+        begin=scene.watch.begin,
     )
 
 
@@ -260,12 +261,6 @@ async def _ask_chain(scene: Scene, blocks: dict[str, Block], notes: list[str]) -
         blocks["faults"] = faults_block(injected["total"], blocks.get("endpoint failures", {}))
     if "jito" in stats:
         blocks["bundles"] = bundles_block(stats["jito"])
-
-
-def last_said(result: LoadResult, figure: str) -> float | None:
-    """Return what the chain last said of itself, by the name of a figure of the load's probe. *Pure.*"""
-    said = (window.extra.get(f"probe:{figure}") for window in reversed(result.timeline))
-    return next((value for value in said if value is not None), None)
 
 
 def slope_limits(duration_s: float) -> tuple[Limit, ...]:

@@ -23,6 +23,7 @@ __all__ = [
     "concluded",
     "drift_block",
     "driver_block",
+    "last_said",
     "machine_block",
     "what_limits",
 ]
@@ -138,6 +139,8 @@ def machine_block(result: LoadResult, cores: int) -> Block:
     block: Block = {"cores": cores, "cpu_percent": round(busy / cores, 2), "rss_mb": round(memory, 1)}
     for name in result.resources:
         block[f"{name}_cpu_ms_per_op"] = _cpu_ms_per_op(result, name)
+    if (vm_percent := last_said(result, "chain_vm_percent")) is not None:
+        block["chain_vm_ms_per_op"] = _ms_per_op(result, vm_percent)
     return block
 
 
@@ -149,14 +152,25 @@ def what_limits(result: LoadResult) -> str | None:
     chain, cost_ms = result.resources.get("chain"), _cpu_ms_per_op(result, "chain")
     if result.generator.verdict != "chain_limited" or chain is None or cost_ms is None:
         return None
-    return f"an operation took {cost_ms:.1f} ms of the chain's core, which was busy for {chain.avg_cpu_percent:.0f} %"
+    vm_percent = last_said(result, "chain_vm_percent")
+    vm_ms = None if vm_percent is None else _ms_per_op(result, vm_percent)
+    part = "" if vm_ms is None else f", the VM {vm_ms:.1f} of them"
+    return f"an operation took {cost_ms:.1f} ms of the chain's core, busy for {chain.avg_cpu_percent:.0f} %{part}"
+
+
+def last_said(result: LoadResult, figure: str) -> float | None:
+    """Return what the chain last said of itself, by the name of a figure of the load's probe. *Pure.*"""
+    said = (window.extra.get(f"probe:{figure}") for window in reversed(result.timeline))
+    return next((value for value in said if value is not None), None)
 
 
 def _cpu_ms_per_op(result: LoadResult, process: str) -> float | None:
     used = result.resources.get(process)
-    if used is None or not result.total_ops:
-        return None
-    return round(used.avg_cpu_percent / 100 * result.duration_s * _MS_PER_S / result.total_ops, 2)
+    return None if used is None else _ms_per_op(result, used.avg_cpu_percent)
+
+
+def _ms_per_op(result: LoadResult, percent: float) -> float | None:
+    return round(percent / 100 * result.duration_s * _MS_PER_S / result.total_ops, 2) if result.total_ops else None
 
 
 def drift_block(result: LoadResult, *, skip_s: float) -> Block:

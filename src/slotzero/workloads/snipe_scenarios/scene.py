@@ -19,11 +19,11 @@ from slotzero.units import LAMPORTS_PER_SOL, Lamports
 from slotzero.venues.pumpfun import FEE_CONFIG, GLOBAL, decode_fee_config, decode_global
 from slotzero.workloads.localnet_run import localnet_signer
 from slotzero.workloads.snipe_scenarios.bot_child import BotChild, running_bot
+from slotzero.workloads.snipe_scenarios.chain_watch import ChainWatch
 from slotzero.workloads.snipe_scenarios.coins import TOKEN_ACCOUNT_BYTES, CoinMaker
 from slotzero.workloads.snipe_scenarios.driver import Driver
 from slotzero.workloads.snipe_scenarios.line import ChainLines
 from slotzero.workloads.snipe_scenarios.placement import kept_apart
-from slotzero.workloads.snipe_scenarios.queue import ChainQueue
 
 __all__ = ["Scene", "Stage", "open_scene"]
 
@@ -90,7 +90,7 @@ class Scene:
     Attributes:
         chain_core: The core the chain has for itself; None if it shares all of them.
         figures: What the chain said of itself when it was last asked, for the load's probe.
-        queue: How long what it received has waited in the run under way.
+        watch: What it has said since the run under way began.
     """
 
     def __init__(
@@ -112,7 +112,7 @@ class Scene:
         self.clock = clock
         self.chain_core = chain_core
         self.figures: dict[str, float] = {}
-        self.queue = ChainQueue()
+        self.watch = ChainWatch(clock)
 
     @property
     def processes(self) -> dict[str, int]:
@@ -128,8 +128,8 @@ class Scene:
         while True:
             with suppress(SlotzeroError):
                 stats = await self.chain_stats()
-                self.queue.look(stats["queue"])
-                self.figures = _figures(stats, self.queue)
+                self.watch.look(stats)
+                self.figures = _figures(stats, self.watch)
             await self.clock.sleep_until(add_ms(self.clock.mono_ns(), _LOOK_MS))
 
     async def chain_stats(self) -> dict[str, Any]:  # a document as any reader sees it
@@ -271,10 +271,11 @@ async def _try_once(scene: Scene) -> str | None:
     return "" if fault is None else fault.code
 
 
-def _figures(stats: dict[str, Any], queue: ChainQueue) -> dict[str, float]:
+def _figures(stats: dict[str, Any], watch: ChainWatch) -> dict[str, float]:
     return {
-        "chain_queue_p99_ms": queue.p99_ms,
-        "chain_reads_wait_p99_ms": queue.reads_p99_ms,
+        "chain_queue_p99_ms": watch.queue_p99_ms,
+        "chain_reads_wait_p99_ms": watch.reads_p99_ms,
+        "chain_vm_percent": watch.vm_percent,
         "slot_late_p99_ms": stats["lateness"]["p99Ms"],
         "slot_late_max_ms": stats["lateness"]["maxMs"],
     }

@@ -71,18 +71,24 @@ async def test_the_machine_is_all_processes_over_all_cores() -> None:
     }
 
 
-def told(result: LoadResult, verdict: Verdict, *, chain_percent: float, ops: int) -> str | None:
+def told(
+    result: LoadResult, verdict: Verdict, *, chain_percent: float, ops: int, extra: dict[str, float] | None = None
+) -> str | None:
     chain = ProcessStats(
         pid=1, avg_cpu_percent=chain_percent, peak_cpu_percent=99, peak_rss_mb=1, rss_growth_mb=0, peak_fds=None
     )
     generator = replace(result.generator, verdict=verdict)
+    timeline = tuple(replace(window, extra=window.extra | (extra or {})) for window in result.timeline)
+    result = replace(result, timeline=timeline)
     return what_limits(replace(result, resources={"chain": chain}, generator=generator, total_ops=ops, duration_s=10.0))
 
 
 async def test_where_the_chain_is_the_limit_what_an_operation_cost_its_core_is_told() -> None:
     result = await measured()
     said = told(result, "chain_limited", chain_percent=90, ops=900)
-    assert said == "an operation took 10.0 ms of the chain's core, which was busy for 90 %"
+    assert said == "an operation took 10.0 ms of the chain's core, busy for 90 %"
+    said = told(result, "chain_limited", chain_percent=90, ops=900, extra={"probe:chain_vm_percent": 45.0})
+    assert said == "an operation took 10.0 ms of the chain's core, busy for 90 %, the VM 5.0 of them"
     assert told(result, "ok", chain_percent=90, ops=900) is None
     assert told(result, "chain_limited", chain_percent=90, ops=0) is None
     assert what_limits(result) is None
