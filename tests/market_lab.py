@@ -187,7 +187,7 @@ class PaperStream:
         self.pubsub._connected(cast("WSTransport", self))
 
     def lose(self) -> None:
-        self.pubsub._disconnected()
+        self.pubsub._disconnected(cast("WSTransport", self))
 
     def send(self, kind: WSMsgType, payload: bytes) -> None:
         assert kind == WSMsgType.TEXT

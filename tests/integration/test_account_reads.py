@@ -11,6 +11,7 @@ from solders.pubkey import Pubkey
 from scripted_node import ScriptedNode, eventually, scripted_nodes
 from slotzero.clock import SystemClock
 from slotzero.errors import RpcError
+from slotzero.solana import reads
 from slotzero.solana.account_watch import AccountUpdate
 from slotzero.solana.pubsub import PubSub
 from slotzero.solana.reads import AccountReads
@@ -307,3 +308,58 @@ async def test_account_is_the_same_from_a_call_and_from_the_stream() -> None:
         assert isinstance(read, AccountInfo)
         assert read == told
         assert d.key_lists == [1]
+
+
+# ---- what no stream tells of ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def quick_polls(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reads, "_POLL_MS", 5)
+    monkeypatch.setattr(reads, "_UNTOLD_FOR_MS", 10)
+
+
+@pytest.mark.usefixtures("quick_polls")
+async def test_watch_that_the_node_refuses_is_polled_and_changes_are_told_once() -> None:
+    async with desk() as d:
+        d.node.refuses = {"accountSubscribe"}
+        d.node.accounts = {str(A): b"old", str(B): b"b"}
+        told: list[tuple[bytes, int]] = []
+        d.reads.watch(A, "processed", lambda update, _now: told.append((update.data, update.slot)))
+        d.reads.watch(B, "processed")
+        polling = d.tasks.create_task(d.reads.run())
+        await eventually(lambda: told == [(b"old", 100)])
+        calls = len(d.key_lists)
+        await eventually(lambda: len(d.key_lists) > calls + 3)
+        assert told == [(b"old", 100)]
+        assert set(d.key_lists) == {2}
+        d.node.slot, d.node.accounts[str(A)] = 107, b"new"
+        await eventually(lambda: told == [(b"old", 100), (b"new", 107)])
+        d.node.fault, d.node.faulty = "503", {"getMultipleAccounts"}
+        await asyncio.sleep(0.05)
+        d.node.fault, d.node.accounts = None, {}
+        await eventually(lambda: told[-1] == (b"", 107))
+        polling.cancel()
+
+
+@pytest.mark.usefixtures("quick_polls")
+async def test_watch_that_the_stream_tells_of_is_not_polled() -> None:
+    async with desk() as d:
+        d.node.accounts = {str(A): b"a"}
+        polling = d.tasks.create_task(d.reads.run())
+        await d.watch(A)
+        calls = len(d.key_lists)
+        await asyncio.sleep(0.1)
+        assert len(d.key_lists) == calls
+        polling.cancel()
+
+
+@pytest.mark.usefixtures("quick_polls")
+async def test_watches_beyond_a_hundred_are_polled_in_several_calls() -> None:
+    async with desk(max_watched=300) as d:
+        d.node.refuses = {"accountSubscribe"}
+        for number in range(230):
+            d.reads.watch(key(number), "processed")
+        polling = d.tasks.create_task(d.reads.run())
+        await eventually(lambda: d.key_lists[:3] == [100, 100, 30])
+        polling.cancel()

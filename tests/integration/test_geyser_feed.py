@@ -19,7 +19,7 @@ from slotzero.localnet import geyser_port
 from slotzero.localnet.geyser_render import ping_update, pong_update
 from slotzero.localnet.launcher import Launcher, LauncherConfig, Mix, plan_coin, script_coin
 from slotzero.secret import Secret
-from slotzero.solana.geyser import GeyserEndpoint, GeyserFeed
+from slotzero.solana.geyser import GeyserEndpoint, GeyserFeed, grpc_target
 from slotzero.solana.pubsub import Connection, Gap, PubSub
 from slotzero.units import MonoNs
 from slotzero.venues.pumpfun import PUMP_PROGRAM
@@ -172,6 +172,19 @@ async def test_wrong_address_and_refusal_are_told_at_once() -> None:
         ear = Ear(structs.replace(lab.geyser, token=Secret("sesame")))
         async with running(ear.feed.run):
             await ear.feed.live.wait()
+
+
+@pytest.mark.parametrize(
+    ("url", "target"),
+    [
+        ("http://127.0.0.1:10000", "127.0.0.1:10000"),
+        ("https://key@feed.example/path", "feed.example:443"),
+        ("http://[::1]:43543", "[::1]:43543"),
+        ("https://[2001:db8::1]", "[2001:db8::1]:443"),
+    ],
+)
+def test_target_is_host_and_port_with_ipv6_in_brackets(url: str, target: str) -> None:
+    assert grpc_target(url) == target
 
 
 async def test_handler_that_raises_ends_the_feed_with_its_error() -> None:

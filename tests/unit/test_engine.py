@@ -1,7 +1,7 @@
 """The engine on a paper node: what it takes up from an earlier run, how it ends, and that it always does."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any, cast
@@ -15,6 +15,8 @@ from slotzero.config import SafetySettings
 from slotzero.engine import Engine, EngineReport
 from slotzero.errors import JournalError, SubscriptionError, TransportError
 from slotzero.localnet import genesis
+from slotzero.secret import Secret
+from slotzero.solana.geyser import GeyserEndpoint, GeyserFeed
 from slotzero.solana.pubsub import Connection, PubSub
 from slotzero.trading.journal import (
     IntentExpired,
@@ -80,7 +82,8 @@ class PaperPubSub(PubSub):
 class Run:
     """One run of the engine on a journal that a test has filled."""
 
-    def __init__(self, path: Path, node: PaperNode | None = None) -> None:
+    def __init__(self, path: Path, node: PaperNode | None = None, geyser: Sequence[GeyserEndpoint] = ()) -> None:
+        self.geyser = geyser
         self.path = path / "journal"
         self.clock = TestClock()
         self.node = node or PaperNode()
@@ -103,6 +106,7 @@ class Run:
                 SETTINGS,
                 rpc=PaperRpc(self.node),
                 ws_urls=["ws://127.0.0.1:1"],
+                geyser=self.geyser,
                 journal=journal,
                 signers=[SIGNER],
                 venues=[PUMPFUN],
@@ -305,6 +309,24 @@ async def test_client_that_gives_up_ends_the_run_and_the_books_are_closed(tmp_pa
         await run(lose)
     assert SubscriptionError in {type(fault) for fault in faults_of(caught.value)}
     assert run.state.intents["b"].state == "unknown"
+
+
+async def test_geyser_stream_that_cannot_be_had_is_tried_again_and_ends_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def refuse(feed: GeyserFeed) -> None:
+        raise SubscriptionError(feed.endpoint, "the subscription was refused: UNIMPLEMENTED: starting")
+
+    monkeypatch.setattr(GeyserFeed, "run", refuse)
+    run = Run(tmp_path, geyser=[GeyserEndpoint(url=Secret("http://127.0.0.1:1"))])
+
+    async def wait(engine: Engine) -> None:
+        await run.has_begun()
+        await until(lambda: caplog.text.count("pools come from the WebSocket alone") >= 2, within_s=10)
+        engine.stop()
+
+    await run(wait)
+    assert "http://127.0.0.1:1: the subscription was refused" in caplog.text
 
 
 async def test_connection_that_stays_lost_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,7 @@ from slotzero.config import SafetySettings, Settings
 from slotzero.detection.detector import Detector
 from slotzero.detection.trade_router import TradeRouter
 from slotzero.engine.report import EngineReport, Panic
-from slotzero.errors import MalformedError, TransportError, UsageError
+from slotzero.errors import MalformedError, SubscriptionError, TransportError, UsageError
 from slotzero.hook import Hook, PoolSeen, ignore
 from slotzero.safety.cache import VerdictCache
 from slotzero.safety.catalogue import build_layers
@@ -75,6 +75,8 @@ _WATCHES_A_POSITION: Final = 4
 _SHELVES_AT_ONCE: Final = 8
 """Shelves laid before others get the loop: about 2 ms."""
 _WITHOUT_CONNECTION_MS: Final = 10_000
+_GEYSER_AGAIN_MS: Final = 5_000
+_GEYSER_AGAIN_MOST_MS: Final = 80_000
 _MS_PER_S: Final = 1_000
 _DRAIN_S: Final = 15
 
@@ -217,6 +219,7 @@ class Engine:
             ("orders", context.desk.run()),
             ("connection", self._watch_connection()),
             ("warm", parts.warm.run()),
+            ("reads", context.reads.run()),
             ("loop watch", self._loop_watch.run()),
             ("upkeep", self._keep_up()),
         ):
@@ -235,6 +238,9 @@ class Engine:
                 for feed in feeds:
                     await feed.active
         except TimeoutError:
+            for feed in feeds:
+                if not feed.active.done() and feed.refusal is not None:
+                    raise feed.refusal from None
             raise TransportError(self._pubsub.endpoint, "logsSubscribe was not answered in time") from None
 
     async def _wire(self, tasks: asyncio.TaskGroup, until_closed: int | None) -> _Parts:
@@ -350,14 +356,22 @@ class Engine:
             for pool in self._detector.on_update(update, now, read_update):
                 self._on_pool(pool, "geyser")
 
-        feed = GeyserFeed(
-            self._geyser_endpoints,
-            accounts=[venue.program for venue in self._venues],
-            handler=on_update,
-            clock=self._clock,
-            silent_after_ms=self._silent_after_ms,
-        )
-        await feed.run()
+        delay_ms = _GEYSER_AGAIN_MS
+        while True:
+            feed = GeyserFeed(
+                self._geyser_endpoints,
+                accounts=[venue.program for venue in self._venues],
+                handler=on_update,
+                clock=self._clock,
+                silent_after_ms=self._silent_after_ms,
+            )
+            try:
+                await feed.run()
+            except (SubscriptionError, TransportError) as error:
+                # It is there to be quicker; positions are guarded without it.
+                delay_ms = _GEYSER_AGAIN_MS if feed.stats().connects else min(delay_ms * 2, _GEYSER_AGAIN_MOST_MS)
+                log.warning("%s: pools come from the WebSocket alone; next try in %d s", error, delay_ms // _MS_PER_S)
+            await self._clock.sleep_until(add_ms(self._clock.mono_ns(), delay_ms))
 
     def _on_pool(self, pool: NewPool, feed: str) -> None:
         if self._hook is not ignore:

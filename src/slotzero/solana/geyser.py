@@ -32,7 +32,7 @@ from slotzero.solana.rota import Rota
 from slotzero.solana.rpc import Commitment
 from slotzero.units import MonoNs, Slot
 
-__all__ = ["GeyserEndpoint", "GeyserFeed", "GeyserFeedStats", "update_kind"]
+__all__ = ["GeyserEndpoint", "GeyserFeed", "GeyserFeedStats", "grpc_target", "update_kind"]
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +40,7 @@ SUBSCRIBE: Final = "/geyser.Geyser/Subscribe"
 _TOKEN: Final = "x-token"  # noqa: S105 the name of a header
 _PING_MS: Final = 10_000
 _NUDGE_MS: Final = 50
+_OF_USE_MS: Final = 5_000
 _CONNECT_MS: Final = 5_000
 """How long a stream may take to become live."""
 _MS_PER_S: Final = 1_000
@@ -176,6 +177,9 @@ class GeyserFeed:
         """Set while a stream is live."""
         self._slot: Slot | None = None
         self._heard_at = MonoNs(0)
+        self._live_since = MonoNs(0)
+        self._was_of_use = False
+        """Whether the last stream was live for a while."""
         self._blind_since: MonoNs | None = None
         self._ping_at = MonoNs(0)
         self._updates = self._bytes = self._connects = self._gaps = self._silences = self._refusals = 0
@@ -204,7 +208,7 @@ class GeyserFeed:
         while True:
             endpoint = self._endpoints[self._rota.turn]
             self.endpoint = redacted_url(endpoint.url.reveal())
-            connects, attempts = self._connects, attempts + 1
+            attempts += 1
             refusal, fault = await self._stream_once(endpoint)
             hidden = hidden + 1 if fault == _HIDDEN else 0
             if 0 < hidden <= _MOST_HIDDEN:
@@ -217,7 +221,7 @@ class GeyserFeed:
             if not self._connects and attempts >= len(self._endpoints):
                 raise TransportError(self.endpoint, f"no stream ({fault})")
             log.warning("%s: no stream (%s)", self.endpoint, fault)
-            if delay_ms := self._rota.on_end(was_heard=self._connects > connects):
+            if delay_ms := self._rota.on_end(was_of_use=self._was_of_use):
                 await self._clock.sleep_until(add_ms(self._clock.mono_ns(), delay_ms))
 
     async def _stream_once(self, endpoint: GeyserEndpoint) -> tuple[bool, str]:
@@ -283,6 +287,7 @@ class GeyserFeed:
 
     def _on_live(self) -> None:
         self.live.set()
+        self._live_since = self._clock.mono_ns()
         self._connects += 1
         self._refusals = 0
         self._judge()
@@ -309,20 +314,26 @@ class GeyserFeed:
             self._silence.reschedule(when)
 
     def _lost(self) -> None:
-        self._slot = None
+        self._slot, self._was_of_use = None, False
         if not self.live.is_set():
             return
         self.live.clear()
+        self._was_of_use = is_due(add_ms(self._live_since, _OF_USE_MS), self._clock.mono_ns())
         if self._blind_since is None:
             self._blind_since = self._heard_at
         if self._on_connection is not None:
             self._on_connection("down")
 
 
-def _channel(url: str) -> aio.Channel:
+def grpc_target(url: str) -> str:
+    """Return what gRPC calls an http(s) URL's host and port; an IPv6 address stands in brackets. *Pure.*"""
     parts = urlsplit(url)
-    default = 443 if parts.scheme == "https" else 80
-    target = f"{parts.hostname}:{parts.port or default}"
-    if parts.scheme == "https":
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    return f"{host}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
+
+
+def _channel(url: str) -> aio.Channel:
+    target = grpc_target(url)
+    if urlsplit(url).scheme == "https":
         return aio.secure_channel(target, grpc.ssl_channel_credentials(), options=CLIENT_OPTIONS)
     return aio.insecure_channel(target, options=CLIENT_OPTIONS)

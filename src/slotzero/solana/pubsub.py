@@ -4,9 +4,12 @@ A handler gets the frame's bytes and the instant they were read, and runs before
 decision there is no await. To find whose frame it is, the subscription's number is read from the frame's tail, where
 servers put it; only a frame that does not end that way is parsed as JSON.
 
-With several addresses the next one takes its turn when a connection fails, ends or falls silent. What happened between
-two connections was told to nobody, so a reconnect is never silent: when the server has accepted every subscription
-anew, `on_gap` says from when to when nothing was heard, and what is read from then on misses nothing.
+With several addresses the next one takes its turn when a connection fails, ends, falls silent or leaves a request
+unanswered. What happened between two connections was told to nobody, so a reconnect is never silent: when the server
+has accepted every subscription anew, `on_gap` says from when to when nothing was heard, and what is read from then on
+misses nothing.
+
+A node that cannot serve a subscription now (busy, at a limit) is asked again, ever later; one that never will is not.
 
 picows was chosen by measurement: one-way delivery of a 3.4 kB frame at 500/s on loopback took it 48-69 us (p50),
 aiohttp 68-86 and websockets 120 (docs/decisions/0003-libraries.md).
@@ -22,7 +25,7 @@ import msgspec
 from msgspec import Struct
 from picows import WSCloseCode, WSError, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
-from slotzero.clock import Clock, add_ms, mono_ns
+from slotzero.clock import Clock, add_ms, is_due, mono_ns
 from slotzero.errors import SubscriptionError, TransportError
 from slotzero.secret import redacted_url
 from slotzero.solana.rota import Rota
@@ -43,6 +46,15 @@ _TAIL_WINDOW: Final = 48
 _MS_PER_S: Final = 1_000
 _IDLE_BEFORE_PING_S: Final = 5.0
 _PONG_WITHIN_S: Final = 3.0
+_CONNECTED_WITHIN_S: Final = 3.0
+"""From the name's look-up to the end of the handshake; an address that swallows packets would take two minutes."""
+_ANSWERED_WITHIN_S: Final = 5.0
+_ASK_AGAIN_S: Final = (0.5, 30.0)
+"""After the first refusal, and at most: it doubles."""
+_MOST_DOUBLINGS: Final = 6
+_OF_USE_MS: Final = 5_000
+_NEVER: Final = frozenset({-32600, -32601, -32602})
+"""JSON-RPC's codes for a request, a method or parameters that are not right; all others may pass."""
 
 
 class _Error(Struct):
@@ -123,21 +135,47 @@ class Subscription:
     """One subscription, kept across reconnects until it is cancelled (or has fired, when it fires once).
 
     Attributes:
-        active: Resolves when the server has accepted it for the first time; fails with SubscriptionError.
+        active: Resolves when the server has accepted it for the first time; fails with SubscriptionError when it never
+            will.
+        refusals: How often it was refused since it was last accepted; it is asked for again, unless for good.
+        refusal: The last refusal, None when it was never refused.
         live_slot: The slot from which on the connection tells every change; None without a connection, before the
             server has accepted it there, and when slots are not followed.
     """
 
-    __slots__ = ("_client", "active", "handler", "is_once", "live_slot", "method", "number", "params", "request_id")
+    __slots__ = (
+        "_client",
+        "active",
+        "handler",
+        "is_once",
+        "is_vital",
+        "live_slot",
+        "method",
+        "number",
+        "params",
+        "refusal",
+        "refusals",
+        "request_id",
+    )
 
     def __init__(
-        self, client: "PubSub", method: str, params: list[Any], handler: FrameHandler, *, is_once: bool
+        self,
+        client: "PubSub",
+        method: str,
+        params: list[Any],
+        handler: FrameHandler,
+        *,
+        is_once: bool,
+        is_vital: bool = True,
     ) -> None:
         self._client = client
         self.method = method
         self.params = params
         self.handler = handler
         self.is_once = is_once
+        self.is_vital = is_vital and not is_once
+        self.refusals = 0
+        self.refusal: SubscriptionError | None = None
         self.request_id = 0
         self.number: int | None = None
         self.live_slot: Slot | None = None
@@ -154,7 +192,7 @@ class PubSub:
     Args:
         url: The WebSocket endpoint, or several of one cluster in the order they are tried.
         clock: For the delay between attempts to connect.
-        on_connection: Called when connected (again) and when the connection is lost.
+        on_connection: Called when connected (again), with every vital subscription accepted, and when that is lost.
         on_gap: Called when a gap is over; `watch_gaps` adds more of them.
         follows_slots: Subscribe to slots for our own use: `live_slot` needs it.
         silent_after_ms: A connection that tells of no new slot for so long is given up, whatever else it says; implies
@@ -187,9 +225,16 @@ class PubSub:
         self._unplaced: list[Subscription] = []
         """Accepted on this connection, but of which slot on is known with the next slot only."""
         self._heard_at = MonoNs(0)
+        self._up_since: MonoNs | None = None
+        self._was_of_use = False
+        """Whether the last connection was up for a while."""
         self._blind_since: MonoNs | None = None
         self._awaited: set[int] = set()
-        """Requests that must be answered before a gap is over."""
+        """Requests of this connection's beginning: a gap is over when all are accepted."""
+        self._unanswered: dict[int, float] = {}
+        """Requests, the oldest first, and until when of the loop's clock each is to be answered."""
+        self._patience: asyncio.TimerHandle | None = None
+        self._fault: str | None = None
         self._refusals = self._gaps = self._silences = 0
         self._transport: WSTransport | None = None
         self._wanted: dict[int, Subscription] = {}
@@ -203,7 +248,13 @@ class PubSub:
     # ---- subscriptions ---------------------------------------------------------------------------------------------
 
     def subscribe(
-        self, method: str, params: list[Any], handler: FrameHandler, *, is_once: bool = False
+        self,
+        method: str,
+        params: list[Any],
+        handler: FrameHandler,
+        *,
+        is_once: bool = False,
+        is_vital: bool = True,
     ) -> Subscription:
         """Ask for notifications; without a connection the request goes out with the next one. *Hot path.*
 
@@ -212,8 +263,10 @@ class PubSub:
             params: The method's parameters.
             handler: Called for each frame; must not raise and must not block.
             is_once: The server ends the subscription after one notification (signatureSubscribe).
+            is_vital: A server that does not take it over after a reconnect is of no use; for one that fires once, and
+                where something else stands in for it, it is not.
         """
-        subscription = Subscription(self, method, params, handler, is_once=is_once)
+        subscription = Subscription(self, method, params, handler, is_once=is_once, is_vital=is_vital)
         self._request(subscription)
         return subscription
 
@@ -261,15 +314,15 @@ class PubSub:
 
         Raises:
             TransportError: The very first attempt at each address failed: a wrong one is told at once.
-            SubscriptionError: A subscription that was accepted before was refused after a reconnect, at each address
-                in turn: whoever relies on it would be blind.
+            SubscriptionError: A vital subscription that was accepted before was refused for good after a reconnect, at
+                each address in turn: whoever relies on it would be blind.
             Exception: What a handler has raised, which is a bug.
         """
         attempts = 0
         while True:
             url = self._urls[self._rota.turn]
             self.endpoint = redacted_url(url)
-            frames, attempts = self._frames, attempts + 1
+            attempts += 1
             fault = await self._connect_once(url)
             if self._refusal is not None:
                 self._refusals += 1
@@ -280,21 +333,23 @@ class PubSub:
                 raise TransportError(self.endpoint, f"cannot connect ({fault or 'closed before the handshake'})")
             if fault is not None:
                 log.warning("%s: no connection (%s)", self.endpoint, fault)
-            if delay_ms := self._rota.on_end(was_heard=self._frames > frames):
+            if delay_ms := self._rota.on_end(was_of_use=self._was_of_use):
                 await self._clock.sleep_until(add_ms(self._clock.mono_ns(), delay_ms))
 
     async def _connect_once(self, url: str) -> str | None:
         """Hold one connection to its end. Returns what went wrong, by name: a text might hold the address."""
+        self._fault, self._was_of_use = None, False
         try:
-            transport, _ = await ws_connect(
-                lambda: _Listener(self),
-                url,
-                max_frame_size=_MAX_FRAME_BYTES,
-                max_redirects=0,  # to a host that nobody has configured
-                enable_auto_ping=True,
-                auto_ping_idle_timeout=_IDLE_BEFORE_PING_S,
-                auto_ping_reply_timeout=_PONG_WITHIN_S,
-            )
+            async with asyncio.timeout(_CONNECTED_WITHIN_S):
+                transport, _ = await ws_connect(
+                    lambda: _Listener(self),
+                    url,
+                    max_frame_size=_MAX_FRAME_BYTES,
+                    max_redirects=0,  # to a host that nobody has configured
+                    enable_auto_ping=True,
+                    auto_ping_idle_timeout=_IDLE_BEFORE_PING_S,
+                    auto_ping_reply_timeout=_PONG_WITHIN_S,
+                )
         except (OSError, WSError, TimeoutError) as error:
             return type(error).__name__
         try:
@@ -313,7 +368,8 @@ class PubSub:
                 with contextlib.suppress(OSError):
                     transport.send_close(WSCloseCode.OK)
                 transport.disconnect(graceful=False)
-        return None
+            self._disconnected(transport)  # now: the socket's side tells of it in a later turn of the loop
+        return self._fault
 
     def _connected(self, transport: WSTransport) -> None:
         self._transport = transport
@@ -328,21 +384,27 @@ class PubSub:
             self._request(subscription)
         self._awaited = set(self._wanted)
         if self._follows_slots:
-            self._beat = self.subscribe("slotSubscribe", [], self._on_slot)
-        if self._on_connection is not None:
-            self._on_connection("up")
+            self._beat = self.subscribe("slotSubscribe", [], self._on_slot, is_vital=False)
         self._end_gap()
 
-    def _disconnected(self) -> None:
-        was_up, self._transport = self._transport is not None, None
-        self._slot = None
+    def _disconnected(self, transport: WSTransport) -> None:
+        if transport is not self._transport:
+            return
+        self._transport = self._slot = None
+        self._unanswered.clear()
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
         self._unplaced.clear()
         for subscription in self._wanted.values():
             subscription.number = subscription.live_slot = None
-        if was_up and self._blind_since is None:
+        if self._blind_since is None:
             self._blind_since = self._heard_at or MonoNs(mono_ns())
-        if self._on_connection is not None:
-            self._on_connection("down")
+        up_since, self._up_since = self._up_since, None
+        if up_since is not None:
+            self._was_of_use = is_due(add_ms(up_since, _OF_USE_MS), self._clock.mono_ns())
+            if self._on_connection is not None:
+                self._on_connection("down")
 
     def _settled(self, request_id: int) -> None:
         """Take note that a request needs no answer any more."""
@@ -354,6 +416,10 @@ class PubSub:
         if self._transport is None or self._awaited:
             return
         self._refusals = 0
+        if self._up_since is None:
+            self._up_since = self._clock.mono_ns()
+            if self._on_connection is not None:
+                self._on_connection("up")
         if self._blind_since is not None:
             gap = Gap(since=self._blind_since, until=MonoNs(mono_ns()), endpoint=self.endpoint)
             self._blind_since = None
@@ -371,6 +437,9 @@ class PubSub:
             if subscription.number is not None:
                 subscription.live_slot = self._slot
         self._unplaced.clear()
+        self._expect_slot()
+
+    def _expect_slot(self) -> None:
         if self._silent_s is not None:
             self._judge_at(asyncio.get_running_loop().time() + self._silent_s)
 
@@ -382,6 +451,22 @@ class PubSub:
     def _request(self, subscription: Subscription) -> None:
         subscription.request_id = self._send(subscription.method, subscription.params)
         self._wanted[subscription.request_id] = subscription
+        if self._transport is not None:
+            self._unanswered[subscription.request_id] = asyncio.get_running_loop().time() + _ANSWERED_WITHIN_S
+            if self._patience is None:
+                self._be_patient()
+
+    def _be_patient(self) -> None:
+        """Look again when the oldest request should have been answered; who leaves one unanswered is given up."""
+        self._patience = None
+        if not self._unanswered or self._transport is None:
+            return
+        loop, until = asyncio.get_running_loop(), next(iter(self._unanswered.values()))
+        if loop.time() < until:
+            self._patience = loop.call_at(until, self._be_patient)
+        else:
+            self._fault = "a subscription was not answered in time"
+            self._transport.disconnect(graceful=False)
 
     def _send(self, method: str, params: list[Any]) -> int:
         self._next_id += 1
@@ -437,6 +522,7 @@ class PubSub:
             self._unclaimed += 1
 
     def _reply(self, request_id: int, message: _Message) -> None:
+        self._unanswered.pop(request_id, None)
         number = _number(message)
         if (method := self._cancelled.pop(request_id, None)) is not None:
             if number is not None:
@@ -446,9 +532,12 @@ class PubSub:
         if subscription is None:
             return  # to an unsubscription
         if number is None:
-            self._refused(subscription, "no number came" if message.error is None else message.error.message)
+            self._refused(subscription, message.error or _Error(code=min(_NEVER), message="no number came"))
             return
         subscription.number = number
+        subscription.refusals = 0
+        if subscription is self._beat:
+            self._expect_slot()
         self._by_number[number] = subscription
         if self._slot is not None:
             subscription.live_slot = self._slot
@@ -458,21 +547,39 @@ class PubSub:
             subscription.active.set_result(None)
         self._settled(request_id)
 
-    def _refused(self, subscription: Subscription, reason: str) -> None:
-        """A refusal is final: asking the same again in a loop is how other clients flood a node."""
-        error = SubscriptionError(self.endpoint, f"{subscription.method} was refused: {reason}")
-        log.warning("%s", error)
-        if subscription.active.done() and not subscription.is_once and self._transport is not None:
-            self._refusal = error  # it stays wanted: the next address may accept it
-            self._transport.disconnect(graceful=False)
+    def _refused(self, subscription: Subscription, error: _Error) -> None:
+        """Ask the next address, or this one again and ever later, or not any more."""
+        refusal = SubscriptionError(self.endpoint, f"{subscription.method} was refused: {error.message}")
+        subscription.refusal = refusal
+        log.warning("%s", refusal)
+        is_for_good, is_a_loss = error.code in _NEVER, subscription.active.done() and subscription.is_vital
+        if is_a_loss and self._transport is not None and (is_for_good or len(self._urls) > 1):
+            if is_for_good:
+                self._refusal = refusal
+            self._transport.disconnect(graceful=False)  # it stays wanted: the next address may accept it
             return
-        del self._wanted[subscription.request_id]
-        if not subscription.active.done():
-            subscription.active.set_exception(error)
-            subscription.active.exception()  # looked at here, so that nobody waiting for it is no warning
         if subscription is self._beat:
             self._judge_at(None)  # a server without slots can only be judged by its pongs
-        self._settled(subscription.request_id)
+        if not is_for_good:
+            first, most = _ASK_AGAIN_S
+            delay = min(first * 2 ** min(subscription.refusals, _MOST_DOUBLINGS), most)
+            subscription.refusals += 1
+            asyncio.get_running_loop().call_later(delay, self._ask_again, subscription, subscription.request_id)
+        elif not subscription.active.done():
+            del self._wanted[subscription.request_id]
+            subscription.active.set_exception(refusal)
+            subscription.active.exception()  # looked at here, so that nobody waiting for it is no warning
+        if not is_a_loss:
+            self._settled(subscription.request_id)
+
+    def _ask_again(self, subscription: Subscription, request_id: int) -> None:
+        if self._transport is None or self._wanted.get(request_id) is not subscription:
+            return  # it was asked for with a later connection, or nobody wants it any more
+        del self._wanted[request_id]
+        self._request(subscription)
+        if request_id in self._awaited:
+            self._awaited.remove(request_id)
+            self._awaited.add(subscription.request_id)
 
 
 def _number(message: _Message) -> int | None:
@@ -498,9 +605,9 @@ class _Listener(WSListener):
         """Subscribe to everything that is wanted."""
         self._client._connected(transport)  # noqa: SLF001 the two classes are one mechanism
 
-    def on_ws_disconnected(self, transport: WSTransport) -> None:  # noqa: ARG002 the interface
+    def on_ws_disconnected(self, transport: WSTransport) -> None:
         """Tell the client."""
-        self._client._disconnected()  # noqa: SLF001
+        self._client._disconnected(transport)  # noqa: SLF001
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         """Hand a whole message on."""

@@ -12,6 +12,10 @@ only the stream writes: it is in order, and it also takes a fork back.
 up to 100 accounts. The accounts of one caller are never split over two calls, so they are all of one slot. Nobody joins
 a call that is already under way: what is read is never older than the question.
 
+**What no stream tells of is polled.** A node may refuse a subscription (its limit is reached), or the connection may be
+lost for longer than a moment. A position must not be without its pool's state for that: after two seconds what is
+watched is read twice a second, until a stream tells of it again.
+
 **A gap is closed here.** When the connection comes back, every watched account is read once and handed to its handlers
 as if it had changed, since what changed meanwhile was told to nobody.
 """
@@ -28,7 +32,7 @@ import msgspec
 from msgspec import Struct
 from solders.pubkey import Pubkey
 
-from slotzero.clock import Clock, add_ms
+from slotzero.clock import Clock, add_ms, is_due
 from slotzero.errors import EndpointError, MalformedError
 from slotzero.solana.account_watch import AccountUpdate, UpdateHandler
 from slotzero.solana.pubsub import Gap, PubSub, Subscription
@@ -44,6 +48,9 @@ MAX_KEYS: Final = 100
 _LOUDEST: Final[tuple[Purpose, ...]] = ("plan", "send", "safety", "confirm", "account", "startup", "warm")
 """A merged call is counted under the first of these that took part: a `plan` read can never hide behind another."""
 _REREAD_MS: Final = 250
+_POLL_MS: Final = 500
+_UNTOLD_FOR_MS: Final = 2_000
+"""How long nobody has told of a watched account before it is polled."""
 _UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, Base64Error, ValueError)
 
 
@@ -114,7 +121,7 @@ class _Known(Struct, frozen=True):
 class _Watched:
     """One account that a stream tells about, for all who watch it."""
 
-    __slots__ = ("commitment", "handlers", "key", "known", "subscription", "told_on")
+    __slots__ = ("commitment", "handlers", "key", "known", "polled", "subscription", "told_on", "untold_since")
 
     def __init__(self, key: Pubkey, commitment: Commitment, connection: int) -> None:
         self.key = key
@@ -125,6 +132,10 @@ class _Watched:
         self.told_on = connection
         """The connection of which the handlers have last been told; on a later one they are owed the state."""
         self.subscription: Subscription | None = None
+        self.untold_since: MonoNs | None = None
+        """Since when no stream has told of it, as far as has been looked."""
+        self.polled: tuple[AccountInfo | None] | None = None
+        """What the last poll has told; None when a stream tells."""
 
 
 class Watch:
@@ -210,6 +221,7 @@ class AccountReads:
                 "accountSubscribe",
                 [str(key), {"encoding": "base64", "commitment": commitment}],
                 lambda frame, now: self._on_frame(watched, frame, now),
+                is_vital=False,
             )
         watched.handlers.append(handler)
         return Watch(lambda: self._unwatch(watched, handler))
@@ -234,14 +246,7 @@ class AccountReads:
     def _tell(self, watched: _Watched, known: _Known, now: MonoNs) -> None:
         watched.told_on = self._pubsub.connection
         watched.known = (watched.told_on, known)
-        update = AccountUpdate(
-            slot=known.slot,
-            lamports=Lamports(0) if known.account is None else known.account.lamports,
-            data=b"" if known.account is None else known.account.data,
-        )
-        for handler in tuple(watched.handlers):
-            if handler is not None:
-                handler(update, now)
+        _hand_on(watched, known, now)
 
     # ---- reading ---------------------------------------------------------------------------------------------------
 
@@ -365,6 +370,43 @@ class AccountReads:
             return None
         return subscription.live_slot if self._pubsub.follows_slots else Slot(0)
 
+    # ---- what no stream tells of ------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Poll what is watched and has not been told of for long, until cancelled. *Does I/O.*"""
+        while True:
+            await self._clock.sleep_until(add_ms(self._clock.mono_ns(), _POLL_MS))
+            untold = self._untold()
+            for commitment in sorted({watched.commitment for watched in untold}):
+                same = [watched for watched in untold if watched.commitment == commitment]
+                for first in range(0, len(same), MAX_KEYS):
+                    await self._poll(same[first : first + MAX_KEYS], commitment)
+
+    def _untold(self) -> list[_Watched]:
+        now, untold = self._clock.mono_ns(), []
+        for watched in self._watched.values():
+            if self._live_slot(watched) is not None:
+                watched.untold_since = watched.polled = None
+            elif watched.untold_since is None:
+                watched.untold_since = now
+            elif is_due(add_ms(watched.untold_since, _UNTOLD_FOR_MS), now):
+                untold.append(watched)
+        return untold
+
+    async def _poll(self, some: list[_Watched], commitment: Commitment) -> None:
+        self._calls += 1
+        self._sent += len(some)
+        try:
+            answer = await self._rpc.accounts_at([watched.key for watched in some], commitment)
+        except (EndpointError, MalformedError) as error:
+            log.warning("%d accounts nobody tells of could not be read: %s", len(some), error)
+            return
+        for watched, account in zip(some, answer.value, strict=True):
+            # What a stream has begun to tell meanwhile may be newer.
+            if self._live_slot(watched) is None and watched.polled != (account,):
+                watched.polled = (account,)
+                _hand_on(watched, _Known(account, answer.slot), self._clock.mono_ns())
+
     # ---- after a gap -----------------------------------------------------------------------------------------------
 
     def on_gap(self, gap: Gap) -> None:
@@ -398,6 +440,17 @@ class AccountReads:
                 await self._read(unknown, commitment, "account")
             except (EndpointError, MalformedError) as error:
                 log.warning("%d accounts could not be read anew: %s", len(unknown), error)
+
+
+def _hand_on(watched: _Watched, known: _Known, now: MonoNs) -> None:
+    update = AccountUpdate(
+        slot=known.slot,
+        lamports=Lamports(0) if known.account is None else known.account.lamports,
+        data=b"" if known.account is None else known.account.data,
+    )
+    for handler in tuple(watched.handlers):
+        if handler is not None:
+            handler(update, now)
 
 
 def _calls(wishes: list[_Wish]) -> Iterator[list[_Wish]]:

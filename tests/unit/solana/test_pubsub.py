@@ -14,6 +14,7 @@ from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport, WSU
 
 from slotzero.clock import TestClock
 from slotzero.errors import Retry, SubscriptionError, TransportError
+from slotzero.solana import pubsub
 from slotzero.solana.pubsub import Connection, PubSub, Subscription
 from slotzero.units import MonoNs
 from trading_lab import until
@@ -29,6 +30,7 @@ class Node(WSListener):
         self.connections: list[WSTransport] = []
         self.requests: list[dict[str, Any]] = []
         self.refuses: set[str] = set()
+        self.code = -32602
         self.is_silent = False
         self.first_number = 100
 
@@ -52,7 +54,7 @@ class Node(WSListener):
         if self.is_silent:
             return
         if request["method"] in self.refuses:
-            self.text({"jsonrpc": "2.0", "error": {"code": -32602, "message": "no such thing"}, "id": request["id"]})
+            self.text({"jsonrpc": "2.0", "error": {"code": self.code, "message": "no such thing"}, "id": request["id"]})
         else:
             self.accept(request)
 
@@ -97,14 +99,17 @@ class Client:
         self.frames: dict[str, list[bytes]] = {}
         self.stamps: list[MonoNs] = []
 
-    def wants(self, name: str, method: str = "logsSubscribe", *, is_once: bool = False) -> Subscription:
+    def wants(
+        self, name: str, method: str = "logsSubscribe", *, is_once: bool = False, is_vital: bool = True
+    ) -> Subscription:
         frames = self.frames.setdefault(name, [])
 
         def on_frame(frame: bytes, now: MonoNs) -> None:
             frames.append(frame)
             self.stamps.append(now)
 
-        return self.pubsub.subscribe(method, [name, {"commitment": "processed"}], on_frame, is_once=is_once)
+        params = [name, {"commitment": "processed"}]
+        return self.pubsub.subscribe(method, params, on_frame, is_once=is_once, is_vital=is_vital)
 
     async def comes_back(self) -> None:
         """The delay before the next attempt to connect passes."""
@@ -324,6 +329,138 @@ async def test_subscription_refused_after_a_reconnect_ends_the_client_instead_of
             await asyncio.sleep(10)
     assert caught.value.subgroup(SubscriptionError)
     assert len(node.asked("logsSubscribe")) == 2
+
+
+@pytest.fixture
+def in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What takes seconds takes milliseconds."""
+    monkeypatch.setattr(pubsub, "_ASK_AGAIN_S", (0.01, 0.04))
+    monkeypatch.setattr(pubsub, "_ANSWERED_WITHIN_S", 0.2)
+    monkeypatch.setattr(pubsub, "_CONNECTED_WITHIN_S", 0.2)
+
+
+@pytest.mark.usefixtures("in_a_hurry")
+async def test_node_that_is_busy_is_asked_again(node: Node, caplog: pytest.LogCaptureFixture) -> None:
+    node.refuses.add("logsSubscribe")
+    node.code = -32005
+    async with at_work(node) as client:
+        wanted = client.wants("a")
+        await until(lambda: len(node.asked("logsSubscribe")) == 4)
+        assert not wanted.active.done()
+        assert wanted.refusals >= 3
+        node.refuses.clear()
+        await wanted.active
+        assert wanted.refusals == 0
+        node.text(notification(of(wanted)))
+        await until(lambda: client.frames["a"])
+        asked = len(node.asked("logsSubscribe"))
+        await asyncio.sleep(0.1)
+        assert len(node.asked("logsSubscribe")) == asked
+    assert "logsSubscribe was refused: no such thing" in caplog.text
+
+
+@pytest.mark.usefixtures("in_a_hurry")
+async def test_subscription_that_is_cancelled_is_not_asked_again(node: Node) -> None:
+    node.refuses.add("logsSubscribe")
+    node.code = -32005
+    async with at_work(node) as client:
+        wanted = client.wants("a")
+        await until(lambda: node.asked("logsSubscribe"))
+        await until(lambda: wanted.refusals)
+        wanted.cancel()
+        asked = len(node.asked("logsSubscribe"))
+        await asyncio.sleep(0.1)
+        assert len(node.asked("logsSubscribe")) == asked
+
+
+@pytest.mark.usefixtures("in_a_hurry")
+async def test_only_node_that_is_busy_after_a_reconnect_is_asked_again_and_up_when_it_has_accepted(node: Node) -> None:
+    async with at_work(node) as client:
+        wanted = client.wants("a")
+        await wanted.active
+        node.refuses.add("logsSubscribe")
+        node.code = -32005
+        node.wire.disconnect(graceful=False)
+        await client.comes_back()
+        await until(lambda: len(node.asked("logsSubscribe")) >= 4)
+        assert client.connection == ["up", "down"]
+        assert client.pubsub.stats().connects == 2
+        node.refuses.clear()
+        await until(lambda: wanted.number is not None)
+        assert client.connection == ["up", "down", "up"]
+        assert client.pubsub.stats().gaps == 1
+
+
+async def test_what_is_not_vital_is_not_asked_again_after_a_refusal_for_good_and_ends_nothing(node: Node) -> None:
+    async with at_work(node) as client:
+        vital = client.wants("a")
+        other = client.wants("b", "accountSubscribe", is_vital=False)
+        await vital.active
+        await other.active
+        node.refuses.add("accountSubscribe")
+        node.wire.disconnect(graceful=False)
+        await client.comes_back()
+        await until(lambda: client.connection == ["up", "down", "up"])
+        assert other.number is None
+        node.refuses.clear()
+        node.wire.disconnect(graceful=False)  # the next connection may be to another node
+        await client.comes_back()
+        await until(lambda: other.number is not None)
+        assert len(node.asked("accountSubscribe")) == 3
+
+
+@pytest.mark.usefixtures("in_a_hurry")
+async def test_connection_that_leaves_a_subscription_unanswered_is_given_up(node: Node) -> None:
+    async with at_work(node) as client:
+        wanted = client.wants("a")
+        await wanted.active
+        node.is_silent = True
+        node.wire.disconnect(graceful=False)
+        await client.comes_back()
+        await until(lambda: len(node.connections) == 2)
+        await until(lambda: not client.pubsub.is_connected)
+        assert client.connection == ["up", "down"]
+        node.is_silent = False
+        await client.comes_back()
+        await until(lambda: client.connection == ["up", "down", "up"])
+        assert client.pubsub.stats().gaps == 1
+
+
+@pytest.mark.usefixtures("in_a_hurry")
+async def test_address_that_takes_the_connection_and_says_nothing_is_passed_by(node: Node) -> None:
+    ended = asyncio.Event()
+
+    async def swallow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while await reader.read(4096):
+            pass
+        writer.close()
+        ended.set()
+
+    server = await asyncio.start_server(swallow, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    both = PubSub([f"ws://127.0.0.1:{port}/", f"ws://127.0.0.1:{node.port}/"], clock=TestClock())
+    async with server, asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(both.run())
+        await until(lambda: both.is_connected)
+        await ended.wait()
+        running.cancel()
+
+
+async def test_addresses_that_hang_up_at_once_are_not_stormed(node: Node) -> None:
+    clock = TestClock()
+    address = f"ws://127.0.0.1:{node.port}/"
+    both = PubSub([address, address], clock=clock)
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(both.run())
+        for rounds in range(1, 6):
+            for number in (2 * rounds - 1, 2 * rounds):
+                await until(lambda number=number: len(node.connections) == number)
+                node.text({"error": {"code": -32005, "message": "too many connections"}, "id": None})
+                node.wire.disconnect(graceful=False)
+            await until(lambda: clock._sleepers)
+            await clock.jump()
+        assert clock.mono_ns() - TestClock().mono_ns() == (100 + 200 + 400 + 800 + 1_600) * 1_000_000
+        running.cancel()
 
 
 # ---- frames --------------------------------------------------------------------------------------------------------

@@ -51,16 +51,26 @@ class PaperPubSub(PubSub):
         desk.listen(PaperListener(on_account=self._on_account, on_confirmed=self._on_confirmed))
 
     def subscribe(
-        self, method: str, params: list[Any], handler: FrameHandler, *, is_once: bool = False
+        self,
+        method: str,
+        params: list[Any],
+        handler: FrameHandler,
+        *,
+        is_once: bool = False,
+        is_vital: bool = True,
     ) -> Subscription:
         """Ask for notifications, of the chain or of the desk. *Hot path.*"""
         if method == "signatureSubscribe":
             return self._await_signature(params, handler)
         if method != "accountSubscribe":
-            return super().subscribe(method, params, handler, is_once=is_once)
+            return super().subscribe(method, params, handler, is_once=is_once, is_vital=is_vital)
         key = Pubkey.from_string(params[0])
         subscription = super().subscribe(
-            method, params, lambda frame, now: handler(self._on_paper(key, frame), now), is_once=is_once
+            method,
+            params,
+            lambda frame, now: handler(self._on_paper(key, frame), now),
+            is_once=is_once,
+            is_vital=is_vital,
         )
         self._watchers.setdefault(params[0], []).append((subscription, handler))
         return subscription
