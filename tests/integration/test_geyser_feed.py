@@ -183,7 +183,7 @@ async def test_wrong_address_and_refusal_are_told_at_once() -> None:
         ("https://[2001:db8::1]", "[2001:db8::1]:443"),
     ],
 )
-def test_target_is_host_and_port_with_ipv6_in_brackets(url: str, target: str) -> None:
+async def test_target_is_host_and_port_with_ipv6_in_brackets(url: str, target: str) -> None:
     assert grpc_target(url) == target
 
 

@@ -450,11 +450,15 @@ async def test_addresses_that_hang_up_at_once_are_not_stormed(node: Node) -> Non
     clock = TestClock()
     address = f"ws://127.0.0.1:{node.port}/"
     both = PubSub([address, address], clock=clock)
+
+    async def opened(number: int) -> None:
+        await until(lambda: len(node.connections) == number)
+
     async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(both.run())
         for rounds in range(1, 6):
             for number in (2 * rounds - 1, 2 * rounds):
-                await until(lambda number=number: len(node.connections) == number)
+                await opened(number)
                 node.text({"error": {"code": -32005, "message": "too many connections"}, "id": None})
                 node.wire.disconnect(graceful=False)
             await until(lambda: clock._sleepers)
