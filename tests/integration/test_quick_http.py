@@ -20,6 +20,16 @@ from slotzero.localnet.turns import Turns
 HEALTH = b'{"jsonrpc":"2.0","id":1,"method":"getHealth"}'
 SLOT = b'{"jsonrpc":"2.0","id":2,"method":"getSlot"}'
 
+CLOSING = [
+    pytest.param(["Connection: close"], id="as usual"),
+    pytest.param(["Connection:close"], id="no space"),
+    pytest.param(["Connection:  close"], id="two spaces"),
+    pytest.param(["Connection:\tclose"], id="a tab"),
+    pytest.param(["connection: Close"], id="capital"),
+    pytest.param(["Connection: keep-alive, close"], id="among others"),
+    pytest.param(["Connection: keep-alive", "Connection: close"], id="the second"),
+]
+
 
 def post(body: bytes, *headers: str, path: str = "/") -> bytes:
     lines = [f"POST {path} HTTP/1.1", "Host: x", *headers, f"Content-Length: {len(body)}", "", ""]
@@ -85,6 +95,81 @@ async def test_what_is_uncommon_is_handed_over_and_answered(request_bytes: bytes
         assert (status, "aiohttp" in headers["server"]) == (200, True)
         assert b"ok" in body
         writer.close()
+
+
+@pytest.mark.parametrize("headers", CLOSING)
+async def test_connection_its_client_wants_closed_ends_after_the_answer(headers: list[str]) -> None:
+    async with chain() as localnet, asyncio.timeout(10):
+        reader, writer = await asyncio.open_connection("127.0.0.1", localnet.endpoints.port)
+        writer.write(post(SLOT) + post(HEALTH, *headers))
+        assert [json.loads((await answer(reader))[2])["id"] for _ in range(2)] == [2, 1]
+        assert await reader.read() == b""
+        writer.close()
+
+
+async def test_connection_its_client_wants_kept_is_not_handed_over() -> None:
+    async with chain() as localnet:
+        reader, writer = await asyncio.open_connection("127.0.0.1", localnet.endpoints.port)
+        for _ in range(2):
+            writer.write(post(HEALTH, "Connection: keep-alive"))
+            status, headers, _ = await answer(reader)
+            assert (status, "server" in headers) == (200, False)
+        writer.close()
+
+
+@pytest.mark.parametrize("sent_too_soon", [0, 7, len(HEALTH)])
+async def test_body_held_back_is_asked_for_and_answered(sent_too_soon: int) -> None:
+    request = post(HEALTH, "Expect: 100-Continue")
+    held_back = len(HEALTH) - sent_too_soon
+    async with chain() as localnet, asyncio.timeout(10):
+        reader, writer = await asyncio.open_connection("127.0.0.1", localnet.endpoints.port)
+        for _ in range(2):
+            writer.write(request[: len(request) - held_back])
+            assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+            writer.write(request[len(request) - held_back :])
+            status, _, body = await answer(reader)
+            assert (status, json.loads(body)["result"]) == (200, "ok")
+        writer.close()
+
+
+async def test_body_held_back_by_a_client_of_http_1_0_is_not_asked_for() -> None:
+    async with chain() as localnet, asyncio.timeout(10):
+        reader, writer = await asyncio.open_connection("127.0.0.1", localnet.endpoints.port)
+        writer.write(post(HEALTH, "Expect: 100-continue").replace(b"HTTP/1.1", b"HTTP/1.0"))
+        assert (await answer(reader))[0] == 200
+        writer.close()
+
+
+async def test_what_is_no_utf8_is_answered_and_costs_neither_the_connection_nor_its_subscriptions() -> None:
+    bad = b'{"jsonrpc":"2.0","id":1,"method":"\xff"}'
+    async with chain() as localnet, aiohttp.ClientSession() as http, asyncio.timeout(10):
+        reader, writer = await asyncio.open_connection("127.0.0.1", localnet.endpoints.port)
+        for path in ("/", "/", "/handed-over", "/"):
+            writer.write(post(bad, path=path))
+            status, _, body = await answer(reader)
+            assert (status, json.loads(body)["error"]["code"]) == (200, -32700)
+        writer.close()
+        async with http.ws_connect(localnet.endpoints.ws) as socket_:
+            await socket_.send_json({"jsonrpc": "2.0", "id": 1, "method": "slotSubscribe"})
+            number = (await socket_.receive_json())["result"]
+            await socket_.send_bytes(bad)
+            assert (await socket_.receive_json())["error"]["code"] == -32700
+            request = {"jsonrpc": "2.0", "id": 2, "method": "slotUnsubscribe", "params": [number]}
+            await socket_.send_json(request)
+            assert (await socket_.receive_json())["result"] is True
+
+
+async def test_what_is_no_utf8_is_answered_while_faults_are_armed() -> None:
+    async with chain() as localnet, aiohttp.ClientSession() as http:
+        assert localnet.endpoints.direct is not None
+        plan = {"http429": {"next": 1}}
+        request = {"jsonrpc": "2.0", "id": 1, "method": "slotzero_faults", "params": ["first", plan]}
+        await http.post(localnet.endpoints.direct.rpc, json=request)
+        statuses = []
+        for _ in range(2):
+            async with http.post(localnet.endpoints.rpc, data=b'"\xff"') as response:
+                statuses.append(response.status)
+        assert statuses == [429, 200]
 
 
 async def test_what_is_handed_over_is_answered_after_what_came_before_it() -> None:
@@ -170,6 +255,10 @@ class Pipe(asyncio.Transport):
     def is_closing(self) -> bool:
         return self.is_aborted
 
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        assert isinstance(protocol, asyncio.Protocol)
+        self.protocol = protocol
+
     def pause_reading(self) -> None: ...
 
     def resume_reading(self) -> None: ...
@@ -183,8 +272,43 @@ class Pipe(asyncio.Transport):
         self._other_end.close()
 
 
+class Successor(asyncio.Protocol):
+    """Takes over a connection and keeps what comes."""
+
+    def __init__(self) -> None:
+        self.taken = bytearray()
+
+    def data_received(self, data: bytes) -> None:
+        self.taken += data
+
+
 def turns_of(is_transaction: Callable[[bytes], bool]) -> Turns:
     return Turns(is_transaction, lambda *_: None, lambda: None)
+
+
+def handed_over(parts: list[bytes]) -> tuple[bytes, bytes]:
+    """Return what a successor is given when these parts come, and what has been written."""
+    successor, pipe = Successor(), Pipe()
+    quick = QuickConnection(
+        turns_of(lambda _: False),
+        lambda body: body,
+        is_common=lambda: True,
+        hand_over=lambda: successor,
+        on_end=lambda _: None,
+        max_body=1_000,
+    )
+    pipe.set_protocol(quick)
+    quick.connection_made(pipe)
+    for part in parts:
+        pipe.protocol.data_received(part)
+    return bytes(successor.taken), bytes(pipe.written)
+
+
+@pytest.mark.parametrize("headers", [*CLOSING, pytest.param(["Expect: 100-continue"], id="expects")])
+async def test_what_is_uncommon_is_handed_over_whole_wherever_it_is_cut(headers: list[str]) -> None:
+    request = post(HEALTH, *headers)
+    for cut in range(1, len(request)):
+        assert handed_over([request[:cut], request[cut:]]) == (request, b"")
 
 
 async def test_one_request_is_served_in_a_turn_and_none_while_the_client_does_not_read(

@@ -16,7 +16,7 @@ from contextlib import suppress
 from typing import Final, cast
 
 import msgspec
-from aiohttp import WSMsgType, web
+from aiohttp import HttpVersion11, WSMsgType, web
 from msgspec import Struct
 
 from slotzero.clock import Clock, later
@@ -40,6 +40,7 @@ _BACKLOG: Final = 1024
 _CLOSE_TIMEOUT_S: Final = 1.0
 _GOING_AWAY: Final = 1001
 _TOO_MANY_REQUESTS: Final = 429
+_CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _WRITE_BYTES: Final = 256 * 1024
 """Of notifications, at once; and unread by a client before more are written. Past that they wait in the outbox."""
 _UNREAD_PAUSE: Final = DurationNs(5_000_000)
@@ -259,6 +260,8 @@ class Port(LoopbackPort):
             raise ConnectionResetError
         self._under_way[transport] += 1
         try:
+            if _holds_body_back(request):
+                transport.write(_CONTINUE)  # aiohttp does that for its applications only, not for a bare server
             body = await request.read()
             # Who switches a fault on must be able to switch it off.
             if not self.faults.is_armed or is_admin(body):
@@ -322,6 +325,11 @@ class Port(LoopbackPort):
                 transport.write(b"".join([_framed(text) for text in texts if not self.faults.stalls_frame()]))
                 while transport.get_write_buffer_size() > _WRITE_BYTES and not transport.is_closing():
                     await self._pass(_UNREAD_PAUSE)
+
+
+def _holds_body_back(request: web.BaseRequest) -> bool:
+    """Tell whether a client waits to be told to go on before it sends the body (RFC 9110, 10.1.1)."""
+    return request.version >= HttpVersion11 and request.headers.get("Expect", "").lower() == "100-continue"
 
 
 def _framed(text: bytes) -> bytes:

@@ -24,7 +24,6 @@ from slotzero.localnet.params import (
     INVALID_PARAMS,
     INVALID_REQUEST,
     METHOD_NOT_FOUND,
-    PARSE_ERROR,
     AccountConfig,
     CommitmentConfig,
     Params,
@@ -38,7 +37,7 @@ from slotzero.localnet.params import (
     signature_from,
 )
 from slotzero.localnet.render import account_json, ended_account_json
-from slotzero.localnet.rpc import error_json, read_request, result_json
+from slotzero.localnet.rpc import error_json, read_body, read_request, result_json
 from slotzero.units import MonoNs, Slot
 
 __all__ = ["Outbox", "Pubsub", "PubsubStats"]
@@ -52,7 +51,6 @@ MAX_WAITING: Final = 200_000
 """Notifications that wait for their commitment, of all connections; beyond it new ones are dropped and counted."""
 
 _encoder = msgspec.json.Encoder()
-_decoder = msgspec.json.Decoder()
 
 Kind: TypeAlias = Literal["logs", "account", "signature", "slot"]
 _SUBSCRIBE: Final[Mapping[str, Kind]] = {
@@ -250,9 +248,9 @@ class Pubsub:
         """Serve one frame of a connection: its responses, and notifications already due, go into the outbox."""
         self._chain.catch_up()
         try:
-            request = _decoder.decode(text)
-        except (msgspec.DecodeError, RecursionError) as error:
-            outbox.put(_encoder.encode(error_json(None, RpcFault(PARSE_ERROR, f"Parse error: {error}"))))
+            request = read_body(text)
+        except RpcFault as fault:
+            outbox.put(_encoder.encode(error_json(None, fault)))
             return
         for item in request if isinstance(request, list) else [request]:
             self._answer(outbox, item)

@@ -27,8 +27,9 @@ _UNCOMMON: Final = (
     b"\r\ncontent-encoding:",
     b"\r\nexpect:",
     b"\r\nupgrade:",
-    b"\r\nconnection: close",
+    b"close",
 )
+"""In small letters. `Connection` has many spellings, so any head with the word is left to aiohttp, which knows them."""
 _MAX_HEAD_BYTES: Final = 8_192
 _LENGTH_DIGITS: Final = 7
 _MOST_INSTANTS: Final = 64

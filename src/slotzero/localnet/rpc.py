@@ -9,7 +9,7 @@ from slotzero.localnet import rpc_accounts, rpc_admin, rpc_cluster, rpc_history,
 from slotzero.localnet.node import Method, Node
 from slotzero.localnet.params import INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, PARSE_ERROR, Params, RpcFault
 
-__all__ = ["METHODS", "Rpc", "brings_transaction", "error_json", "is_admin", "read_request", "result_json"]
+__all__ = ["METHODS", "Rpc", "brings_transaction", "error_json", "is_admin", "read_body", "read_request", "result_json"]
 
 METHODS: Final[Mapping[str, Method]] = {
     **rpc_cluster.METHODS,
@@ -26,6 +26,8 @@ MAX_BATCH: Final = 100
 
 _ADMIN_PREFIX: Final = "slotzero_"
 _SEND: Final = b'"sendTransaction"'
+
+_UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 _decoder = msgspec.json.Decoder()
 _encoder = msgspec.json.Encoder()
@@ -48,7 +50,7 @@ def is_admin(body: bytes) -> bool:
     """Tell whether a request is a single admin call. Decodes it once more: ask only when it matters."""
     try:
         request = _decoder.decode(body)
-    except (msgspec.DecodeError, RecursionError):
+    except _UNREADABLE:
         return False
     return isinstance(request, dict) and str(request.get("method")).startswith(_ADMIN_PREFIX)
 
@@ -79,15 +81,12 @@ class Rpc:
     def begin(self, body: bytes) -> bytes:
         """Do as `handle`, but leave it to the chain's next `settle` what follows from sent transactions. *Hot path.*"""
         try:
-            request = _decoder.decode(body)
-        except (msgspec.DecodeError, RecursionError) as error:
-            return _encoder.encode(error_json(None, RpcFault(PARSE_ERROR, f"Parse error: {error}")))
+            request = read_body(body)
+        except RpcFault as fault:
+            return _encoder.encode(error_json(None, fault))
         if not isinstance(request, list):
             response = self.answer(request)
             return b"" if response is None else _encoder.encode(response)
-        if not 0 < len(request) <= MAX_BATCH:
-            message = f"Invalid request: a batch holds 1 to {MAX_BATCH} requests, got {len(request)}"
-            return _encoder.encode(error_json(None, RpcFault(INVALID_REQUEST, message)))
         responses = [response for item in request if (response := self.answer(item)) is not None]
         return _encoder.encode(responses) if responses else b""
 
@@ -111,6 +110,17 @@ class Rpc:
         if method is not rpc_transactions.send_transaction:  # which sees to it that no slot is late
             self._node.chain.catch_up()
         return method(self._node, params)
+
+
+def read_body(body: bytes | str) -> object:
+    """Return what a body or a frame holds: a batch if it is a list. Raises RpcFault when that is no request at all."""
+    try:
+        request: object = _decoder.decode(body)
+    except _UNREADABLE as error:
+        raise RpcFault(PARSE_ERROR, f"Parse error: {error}") from error
+    if isinstance(request, list) and not 0 < len(request) <= MAX_BATCH:
+        raise RpcFault(INVALID_REQUEST, f"Invalid request: a batch holds 1 to {MAX_BATCH} requests, got {len(request)}")
+    return request
 
 
 def read_request(request: object) -> tuple[object, str, Params]:

@@ -10,7 +10,9 @@ from solders.signature import Signature
 from slotzero.clock import TestClock
 from slotzero.localnet import pubsub as pubsub_module
 from slotzero.localnet.chain import Chain, ChainConfig, Landed
+from slotzero.localnet.params import INVALID_REQUEST, PARSE_ERROR
 from slotzero.localnet.pubsub import Outbox, Pubsub
+from slotzero.localnet.rpc import MAX_BATCH
 from slotzero.solana.addresses import SYSTEM_PROGRAM
 from slotzero.units import Lamports, MonoNs
 
@@ -207,3 +209,32 @@ def test_subscriptions_of_a_connection_are_bounded(monkeypatch: pytest.MonkeyPat
     connection.subscribe("slotSubscribe")
     (answer,) = connection.request("slotSubscribe")
     assert "error" in answer
+
+
+@pytest.mark.parametrize("count", [0, MAX_BATCH + 1, 500_000])
+def test_batch_of_none_or_too_many_is_refused_with_one_frame(count: int) -> None:
+    connection = Connection()
+    connection.pubsub.handle(connection.outbox, b"[" + b",".join([b"1"] * count) + b"]")
+    (answer,) = connection.frames()
+    message = f"Invalid request: a batch holds 1 to {MAX_BATCH} requests, got {count}"
+    assert (answer["id"], answer["error"]) == (None, {"code": INVALID_REQUEST, "message": message})
+
+
+def test_each_of_the_largest_batch_is_answered() -> None:
+    connection = Connection()
+    request = {"jsonrpc": "2.0", "id": 5, "method": "slotSubscribe"}
+    connection.pubsub.handle(connection.outbox, msgspec.json.encode([request] * MAX_BATCH))
+    assert [frame["result"] for frame in connection.frames()] == list(range(1, MAX_BATCH + 1))
+
+
+@pytest.mark.parametrize("text", ["no json", b'"\xff"', b'{"method":"\xed\xa0\x80"}', b"[" * 100_000])
+def test_frame_that_cannot_be_read_is_a_parse_error_and_costs_no_subscription(text: bytes | str) -> None:
+    connection = Connection()
+    number = connection.subscribe("slotSubscribe")
+    connection.pubsub.handle(connection.outbox, text)
+    (answer,) = connection.frames()
+    error = answer["error"]
+    assert isinstance(error, dict)
+    assert (answer["id"], error["code"]) == (None, PARSE_ERROR)
+    connection.chain.advance()
+    assert told(connection.frames()) == [("slotNotification", number)]
