@@ -95,6 +95,10 @@ async def opened(url: str, bot: str) -> tuple[int, float, int]:
 
 def main() -> None:
     """Fill, print plans and sizes."""
+    if len(sys.argv) < 2:
+        sys.exit(
+            "journal_plans.py: say which empty database to fill: python journal_plans.py postgresql://... [EVENTS]"
+        )
     url, count = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 1_000_000
     numbers = [asyncio.run(opened(url, bot))[0] for bot in ("main", "second")]
     with psycopg.connect(url, autocommit=True) as connection:

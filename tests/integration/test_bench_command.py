@@ -150,7 +150,7 @@ def test_ctrl_c_ends_with_what_there_is(tmp_path: Path) -> None:
         process.wait()
         os.close(terminal)
     assert process.returncode == 130, said
-    assert "ending with what there is" in said
+    assert "ending with the samples taken so far" in said
     assert "stopped before all samples were taken" in stdout
     document = read_result_file(tmp_path / "out.json")
     assert document.stopped

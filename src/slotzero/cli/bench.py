@@ -67,7 +67,8 @@ def bench(
 ) -> None:
     """Measure components of the sniper on an embedded chain, against their targets.
 
-    Each is measured in a process of its own, with a chain of its own. Ctrl-C ends with what there is.
+    Each is measured in a process of its own, with a chain of its own. Ctrl-C ends with the samples taken so far; what
+    was still warming up has none.
 
     --cluster paper measures those that spend nothing, on your own endpoints:
     what strangers create and trade there meanwhile; nothing is sent.

@@ -11,7 +11,11 @@ from slotzero.errors import UsageError
 
 __all__ = ["config_app"]
 
-config_app = typer.Typer(no_args_is_help=True, help="Write, show and describe the configuration file.")
+config_app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    help="Write, show and describe the configuration file.",
+)
 
 DEFAULT_FILE = Path("slotzero.toml")
 

@@ -11,7 +11,9 @@ from slotzero.errors import UsageError
 __all__ = ["dashboards_app"]
 
 dashboards_app = typer.Typer(
-    no_args_is_help=True, help="Files for Grafana, Prometheus and Alertmanager; past results as Prometheus history."
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    help="Files for Grafana, Prometheus and Alertmanager; past results as Prometheus history.",
 )
 
 

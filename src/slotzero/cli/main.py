@@ -36,6 +36,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",  # Rich's own markup swallows `[section]`
     help="A Solana new-pool sniper that proves its own speed on an embedded Solana chain.",
 )
 

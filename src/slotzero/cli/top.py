@@ -23,7 +23,9 @@ def top(
     Example: slotzero top --url http://127.0.0.1:9464
     """
     if find_spec("textual") is None:
-        raise UsageError("`slotzero top` needs the extra [tui]: pip install 'slotzero[tui]'")
+        raise UsageError(
+            "`slotzero top` needs the extra [tui]; from the checkout: .venv/bin/python -m pip install -e '.[tui]'"
+        )
     # Here, so that `slotzero --help` loads nothing of it.
     from slotzero.web.top import Api, TopApp  # noqa: PLC0415
 

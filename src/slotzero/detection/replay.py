@@ -13,6 +13,7 @@ its reason, and only a file without any JSON in it is refused as a whole.
 """
 
 import gzip
+import re
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 __all__ = ["Replay", "replay_file"]
 
 _WHOLE_FILE_BYTES: Final = 64_000_000
+_BEGINS_AS_JSON: Final = re.compile(rb'(\[\s*)*(\{\s*(["}]|\Z)|["\]\d-]|(true|false|null)\b|\Z)')
+"""Also what was cut. `[section]` of some other format is none."""
 _NO_CLOCK: Final = MonoNs(0)  # nobody read the frame just now; the result must not depend on when it is replayed
 
 
@@ -149,15 +152,19 @@ def replay_file(path: Path, venues: Sequence[Venue] | None = None) -> ReplayRepo
         UsageError: The file cannot be read.
         MalformedError: There is no JSON in it.
     """
-    replay = Replay(venues)
+    replay, documents, foreign = Replay(venues), 0, 0
     try:
         with _opened(path) as file:
             for document in _documents(file, str(path)):
+                documents += 1
+                foreign += _BEGINS_AS_JSON.match(document) is None
                 replay.feed(document)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise MalformedError(f"{path} is damaged: {error}") from error
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
+    if documents and foreign == documents:
+        raise MalformedError(_no_json(str(path)))
     return replay.report()
 
 
@@ -171,7 +178,7 @@ def _documents(file: BinaryIO, name: str) -> Iterator[bytes]:
     if first is None:
         raise MalformedError(f"{name} is empty; expected a stored notification, transaction, or one on each line")
     if first[:1] not in {b"{", b"["}:
-        raise MalformedError(f"{name} holds no JSON; expected a stored notification, transaction, or one on each line")
+        raise MalformedError(_no_json(name))
     if len(first) > MAX_FRAME_BYTES or _is_json(first):
         yield from _items(first)
     else:
@@ -189,6 +196,10 @@ def _documents(file: BinaryIO, name: str) -> Iterator[bytes]:
         yield from _items(following)
     while (line := _next_line(file)) is not None:
         yield from _items(line)
+
+
+def _no_json(name: str) -> str:
+    return f"{name} holds no JSON; expected a stored notification, transaction, or one on each line"
 
 
 def _items(document: bytes) -> Iterator[bytes]:

@@ -12,6 +12,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from slotzero.errors import UsageError
 from slotzero.observe.bench_table import milliseconds, print_benchmarks
 from slotzero.perf.result_file import (
     ResultDocument,
@@ -49,7 +50,7 @@ def bench_session(plan: BenchPlan, *, baseline: str | None, json: Path | None, s
     Raises:
         UsageError: A file cannot be written. What can be known of that is found out before measuring.
     """
-    kept = None if baseline is None else baseline_path(baseline)
+    kept = None if baseline is None else _place_of(baseline)
     if json is not None and json != STDOUT:
         require_writable(json)
     session = _Session()
@@ -63,10 +64,23 @@ def bench_session(plan: BenchPlan, *, baseline: str | None, json: Path | None, s
     elif json is not None:
         write_result_file(json, document)
     if kept is not None and not document.stopped:
-        kept.parent.mkdir(parents=True, exist_ok=True)
         write_result_file(kept, document)
         session.console.print(f"kept as the baseline {baseline}: {kept}", soft_wrap=True)
     return BenchEnd(is_good=all(map(is_good, document.results)), was_interrupted=session.wants_stop)
+
+
+def _place_of(baseline: str) -> Path:
+    """Return where a baseline can be kept, with its folder made."""
+    place = baseline_path(baseline)
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"the baseline cannot be kept in {place.parent} ({error.strerror}); "
+            "set XDG_STATE_HOME to a folder that you may write in"
+        ) from error
+    require_writable(place)
+    return place
 
 
 def _show(document: ResultDocument, *, to_stdout: bool, stdout: TextIO) -> None:
@@ -114,12 +128,12 @@ class _Session:
         self.console.print(Text(f"{outcome.name:<17} {told}", style="dim"))
 
     def _on_signal(self) -> None:
-        """First: end with what there is. Second: end at once."""
+        """First: end with the samples taken so far. Second: end at once."""
         if self.wants_stop:
             assert self._main is not None
             self._main.cancel()
         else:
-            self.console.print("ending with what there is; Ctrl-C again ends at once")
+            self.console.print("ending with the samples taken so far; Ctrl-C again ends at once")
         self.wants_stop = True
 
     async def _draw(self) -> None:

@@ -3,10 +3,11 @@
 Full: the oldest traces are dropped and counted.
 
 Only to where the user said. A collector that is busy (429, 502, 503, 504) is asked again with growing pauses; what it
-refuses otherwise is counted as lost.
+refuses otherwise is counted as lost. The first failure is logged, and the sum is there when it has ended.
 """
 
 import http.client
+import logging
 import threading
 from collections import deque
 from types import TracebackType
@@ -27,6 +28,7 @@ _TIMEOUT_S: Final = 5.0
 _AGAIN: Final = frozenset({429, 502, 503, 504})
 _LONGEST_PAUSE_S: Final = 30.0
 _OK: Final = range(200, 300)
+_log = logging.getLogger(__name__)
 
 
 class OtlpExporter:
@@ -50,10 +52,19 @@ class OtlpExporter:
         self._wake = threading.Event()
         self._is_ending = False
         self._thread = threading.Thread(target=self._work, name="otlp", daemon=True)
+        self._shown = redacted_url(url)
+        self._has_warned = False
+        self._taken = 0
         self.sent = self.dropped = self.refused = 0
+
+    @property
+    def summary(self) -> str:
+        """One line: what became of the traces. Once it has ended, what was not sent is lost."""
+        return f"traces: sent {self.sent}, lost {self._taken - self.sent}"
 
     def put(self, trace: SnipeTrace) -> None:
         """Take a trace to send. Does not wait."""
+        self._taken += 1
         if len(self._waiting) == _MOST_WAITING:
             self.dropped += 1
         self._waiting.append(trace)
@@ -82,27 +93,42 @@ class OtlpExporter:
         """Send what waits; return whether the collector took it or never will."""
         while self._waiting:
             batch = [self._waiting.popleft() for _ in range(min(_BATCH, len(self._waiting)))]
-            status = self._post(otlp_request(batch, version=__version__))
-            if status in _OK:
+            answer = self._post(otlp_request(batch, version=__version__))
+            if answer in _OK:
                 self.sent += len(batch)
-            elif status is None or status in _AGAIN:
+                continue
+            self._warn_once(answer)
+            if isinstance(answer, str) or answer in _AGAIN:
                 room = _MOST_WAITING - len(self._waiting)
                 self.dropped += max(0, len(batch) - room)
                 self._waiting.extendleft(reversed(batch[-room:] if room else []))
                 return False
-            else:
-                self.refused += len(batch)
+            self.refused += len(batch)
         return True
 
-    def _post(self, body: bytes) -> int | None:
+    def _warn_once(self, answer: int | str) -> None:
+        if self._has_warned:
+            return
+        self._has_warned = True
+        if isinstance(answer, str) or answer in _AGAIN:
+            then = f"it is asked again, and the newest {_MOST_WAITING:,} are kept until then"
+        else:
+            then = "what it refuses is lost"
+        what = answer if isinstance(answer, str) else f"it answers {answer}"
+        _log.warning("--otlp: the collector at %s does not take traces (%s); %s", self._shown, what, then)
+
+    def _post(self, body: bytes) -> int | str:
+        """Return the status the collector answers with, or why it does not answer."""
         kind = http.client.HTTPSConnection if self._is_tls else http.client.HTTPConnection
         connection = kind(self._host, self._port, timeout=_TIMEOUT_S)
         try:
             connection.request("POST", self._path, body, {"Content-Type": "application/json"})
             answer = connection.getresponse()
             answer.read()
-        except (OSError, http.client.HTTPException):
-            return None
+        except OSError as error:
+            return error.strerror or str(error)
+        except http.client.HTTPException as error:
+            return f"{type(error).__name__} in place of an answer"
         finally:
             connection.close()
         return answer.status

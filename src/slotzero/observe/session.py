@@ -121,7 +121,13 @@ class _Session:
         gc.collect()
         gc.freeze()
         request, slot_ms = self._request, settings.localnet.slot_ms
-        async with told(request.tell, cluster=request.cluster, slot_ms=slot_ms, report=self._report) as hook:
+        async with told(
+            request.tell,
+            cluster=request.cluster,
+            slot_ms=slot_ms,
+            report=self._report,
+            say=lambda text: self._console.print(text, highlight=False),
+        ) as hook:
             return await self._snipe_on_cluster(settings, hook)
 
     async def _snipe_on_cluster(self, settings: Settings, hook: Hook) -> BotRun:

@@ -57,7 +57,14 @@ class TellRequest(Struct, frozen=True, kw_only=True):
 
 
 @asynccontextmanager
-async def told(request: TellRequest, *, cluster: str, slot_ms: int, report: AskReport) -> AsyncIterator[Hook]:
+async def told(
+    request: TellRequest,
+    *,
+    cluster: str,
+    slot_ms: int,
+    report: AskReport,
+    say: Callable[[str], None] = lambda _text: None,
+) -> AsyncIterator[Hook]:
     """Tell of a run while the block runs. *Does I/O.*
 
     Args:
@@ -65,6 +72,7 @@ async def told(request: TellRequest, *, cluster: str, slot_ms: int, report: AskR
         cluster: What is traded on.
         slot_ms: Its slot time, as configured.
         report: Where the engine's state comes from.
+        say: Told at the end what became of the traces, where a collector was named.
 
     Raises:
         UsageError: A file cannot be written, or the page's port is taken.
@@ -87,7 +95,9 @@ async def told(request: TellRequest, *, cluster: str, slot_ms: int, report: AskR
         if request.trace_file is not None:
             sinks.traces.append(until_ended.enter_context(LineWriter(request.trace_file, _trace_line)).put)
         if request.otlp:
-            sinks.traces.append(until_ended.enter_context(OtlpExporter(request.otlp)).put)
+            exporter = OtlpExporter(request.otlp)
+            until_ended.callback(lambda: say(exporter.summary))  # after it has ended: it is entered later
+            sinks.traces.append(until_ended.enter_context(exporter).put)
         until_ended.enter_context(_handling(RecordHandler(clock, *sinks.lines)))
         await until_ended.enter_async_context(live.serve(state_folder()))
         tasks = await until_ended.enter_async_context(asyncio.TaskGroup())

@@ -229,7 +229,8 @@ class QuietWatch:
 def _reasons(*, drift: float, spread: float, waiting: float | None, stolen: float | None) -> tuple[str, ...]:
     found = []
     if abs(drift) > _QUIET_DRIFT_PERCENT:
-        found.append(f"the reference work took {drift:+.0f} % longer at the end than at the start")
+        how = "longer" if drift > 0 else "less time"
+        found.append(f"the reference work took {abs(drift):.0f} % {how} at the end than at the start")
     if spread > _QUIET_SPREAD_PERCENT:
         found.append(f"the reference work scattered by {spread:.0f} %")
     if waiting is not None and waiting > _QUIET_PRESSURE_PERCENT:

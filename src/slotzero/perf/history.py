@@ -186,6 +186,14 @@ class History:
         query = "select distinct name from points join runs on runs.id = run where fingerprint = ? order by name"
         return [name for (name,) in self._rows(query, fingerprint)]
 
+    def lengths(self, fingerprint: str) -> dict[str, int]:
+        """Return how many runs each benchmark's series has on machines of this kind."""
+        query = (
+            "select name, count(distinct run) from points join runs on runs.id = run "
+            "where fingerprint = ? group by name order by name"
+        )
+        return dict(self._rows(query, fingerprint))
+
     def series(self, name: str, metric: str, fingerprint: str) -> list[Point]:
         """Return one benchmark's percentile over the runs on machines of one kind, in order of storing."""
         query = (

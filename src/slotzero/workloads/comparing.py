@@ -14,7 +14,7 @@ from slotzero.perf.compare.design import DEFAULT_DESIGN, Design
 from slotzero.perf.compare.document import CompareDocument, Version, paired_document, stored_document
 from slotzero.perf.compare.own_floor import floor_of, keep_floor, kept_floor
 from slotzero.perf.compare.paired import PairedRun, Workload
-from slotzero.perf.compare.stored import compare_stored, fallen_success
+from slotzero.perf.compare.stored import compare_stored, fallen_success, figures_ns
 from slotzero.perf.compare.workers import EventLoop
 from slotzero.perf.environment import Passport, passport
 from slotzero.perf.result_file import ResultDocument, read_result_file
@@ -148,7 +148,15 @@ def compare_files(base: Path, new: Path, *, allows_other_machine: bool = False) 
         Version(name=str(path), commit=None, environment=document.environment.fingerprint)
         for path, document in documents
     ]
-    return stored_document(versions[0], versions[1], comparisons, left_out, environment=after.environment, notes=notes)
+    return stored_document(
+        versions[0],
+        versions[1],
+        comparisons,
+        left_out,
+        figures_ns=figures_ns(*results),
+        environment=after.environment,
+        notes=notes,
+    )
 
 
 def _benchmarks(path: Path) -> ResultDocument:

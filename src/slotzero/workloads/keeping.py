@@ -1,19 +1,23 @@
 """The history of runs as a user works with it: add results, look for changes, have a suspicion decided."""
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Final
 
 from msgspec import Struct
 
 from slotzero.errors import UsageError
-from slotzero.perf.compare.checkouts import is_revision
+from slotzero.perf.compare.checkouts import commit_of, is_revision
 from slotzero.perf.compare.document import CompareDocument, regressions
 from slotzero.perf.history import History, Suspicion
 from slotzero.perf.result_file import read_result_file
 from slotzero.workloads.comparing import compare_revisions, workloads_for
 from slotzero.workloads.paired import COMPONENTS
 
-__all__ = ["Decided", "add_results", "decide"]
+__all__ = ["Decided", "add_results", "decide", "measured_commit"]
+
+_FULL_HASH: Final = re.compile(r"[0-9a-f]{40}")
 
 
 class Decided(Struct, frozen=True, kw_only=True):
@@ -31,6 +35,31 @@ class Decided(Struct, frozen=True, kw_only=True):
     def is_regression(self) -> bool:
         """Whether the comparison found one."""
         return self.document is not None and bool(regressions(self.document))
+
+
+def measured_commit(name: str | None, folder: Path) -> str:
+    """Return the full hash of the commit that results belong to. *Does I/O:* asks git.
+
+    A name such as HEAD means another commit tomorrow, so names are never kept.
+
+    Args:
+        name: As git understands it, or a full hash that this repository need not have; None = what is checked out.
+        folder: Somewhere in the repository.
+
+    Returns:
+        The hash; "" where no name was given and the folder is in no repository.
+
+    Raises:
+        UsageError: Git knows no such commit and it is no full hash.
+    """
+    if name is None:
+        return commit_of("HEAD", folder) or ""
+    known = commit_of(name, folder) if name else None
+    if known is None and not _FULL_HASH.fullmatch(name.lower()):
+        raise UsageError(
+            f"--commit: git knows no commit {name!r} in {folder}; give a name it knows there or a hash of 40 digits"
+        )
+    return known or name.lower()
 
 
 def add_results(history: History, files: Sequence[Path], *, commit: str) -> list[int]:

@@ -33,6 +33,18 @@ def test_slower_file_exits_1_and_says_how_it_was_compared(tmp_path: Path) -> Non
     assert "measured at different times: percentiles are compared as multiples of the reference work" in done.stdout
 
 
+def test_columns_of_two_files_show_what_was_measured(tmp_path: Path) -> None:
+    base = stored(tmp_path / "base.json", result(), result("CACHE"))
+    new = stored(tmp_path / "new.json", result(speed=2.0, reference_us=300))
+    done = run("compare", base, new)
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("FILTERS")]
+    medians = [one.latency_ms.median for one in (result(), result(speed=2.0, reference_us=300))]
+    assert line.split()[1:6] == ["p50", f"{1e3 * medians[0]:.2f}", "us", f"{1e3 * medians[1]:.2f}", "us"]
+    document = json.loads(run("compare", base, new, "--json").stdout)
+    assert document["base_ns"].keys() == document["new_ns"].keys() == {"FILTERS"}
+    assert document["base_ns"]["FILTERS"]["p95"] == pytest.approx(108_000, rel=0.02)
+
+
 def test_equal_files_exit_0(tmp_path: Path) -> None:
     base, new = stored(tmp_path / "base.json", result()), stored(tmp_path / "new.json", result(seed=2))
     done = run("compare", base, new, "--json")
@@ -116,10 +128,57 @@ def test_step_in_the_history_names_the_two_commits_to_compare(tmp_path: Path) ->
     assert done.stdout.endswith(f"decide it: slotzero compare {before} {after}\n")
 
 
-def test_history_of_nothing_is_empty(tmp_path: Path) -> None:
-    assert (
-        run("history", "scan", "--file", tmp_path / "new.sqlite3").stdout == "0 runs, nothing seems to have changed\n"
+def test_history_of_nothing_is_too_short(tmp_path: Path) -> None:
+    done = run("history", "scan", "--file", tmp_path / "new.sqlite3")
+    assert (done.exit_code, done.stdout) == (
+        0,
+        "0 runs on this kind of machine: too few to tell, 22 are needed\n",
     )
+
+
+def test_history_too_short_for_a_judgement_claims_no_quiet(tmp_path: Path) -> None:
+    filled(tmp_path, slower_from=8, runs=16)
+    assert run("history", "scan").stdout == "16 runs on this kind of machine: too few to tell, 22 are needed\n"
+    said = json.loads(run("history", "scan", "--json").stdout)
+    assert (said["series"], said["runs_needed"]) == ({"FILTERS": 16}, 22)
+
+
+def test_history_names_the_benchmarks_it_has_too_few_runs_of(tmp_path: Path) -> None:
+    filled(tmp_path, slower_from=99)
+    run("history", "add", stored(tmp_path / "new.json", result("CACHE"), result(seed=30, samples=200)))
+    assert run("history", "scan").stdout == (
+        "25 runs, nothing seems to have changed\ntoo few runs to tell more of CACHE (1): 22 are needed\n"
+    )
+
+
+@pytest.mark.parametrize("name", ["HEAD", "before", "short"])
+def test_commit_is_kept_as_its_full_hash(tmp_path: Path, name: str) -> None:
+    commit(program(tmp_path, ""), "only")
+    git(tmp_path, "tag", "before")
+    full = git(tmp_path, "rev-parse", "HEAD")
+    path = stored(tmp_path / "one.json", result())
+    named = full[:8] if name == "short" else name
+    assert run("history", "add", path, "--commit", named).exit_code == 0
+    with History(history_path()) as history:
+        assert [entry.commit for entry in history.runs()] == [full]
+    exported = run("history", "export", path, "--format", "pytest-benchmark", "--commit", named)
+    assert json.loads(exported.stdout)["commit_info"]["id"] == full
+
+
+def test_full_hash_of_another_repository_is_kept(tmp_path: Path) -> None:
+    assert run("history", "add", stored(tmp_path / "one.json", result()), "--commit", "A" * 40).exit_code == 0
+    with History(history_path()) as history:
+        assert [entry.commit for entry in history.runs()] == ["a" * 40]
+
+
+@pytest.mark.parametrize("name", ["nonsense", "", "abc123", "HEAD"])
+@pytest.mark.parametrize("command", [["add"], ["export", "--format", "bencher"]])
+def test_commit_that_git_does_not_know_is_refused(tmp_path: Path, command: list[str], name: str) -> None:
+    done = run("history", *command, stored(tmp_path / "one.json", result()), "--commit", name)
+    assert isinstance(done.exception, UsageError)
+    assert f"--commit: git knows no commit {name!r}" in str(done.exception)
+    with History(history_path()) as history:
+        assert history.runs() == []
 
 
 def test_commit_of_the_folder_is_taken_where_none_is_given(tmp_path: Path) -> None:

@@ -189,10 +189,27 @@ def test_file_of_ten_megabytes_is_one_frame_too_large(tmp_path: Path) -> None:
     assert pretty.dropped == {DropReason.FRAME_TOO_LARGE: 1}
 
 
-@pytest.mark.parametrize("content", [b"", b"\n \n", b"hello", b"\x7fELF\0\0", base64.b64encode(NOTIFICATION)])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\n \n",
+        b"hello",
+        b"\x7fELF\0\0",
+        base64.b64encode(NOTIFICATION),
+        b"[paper]\nseed = 1\n",
+        b"[paper]\n[[net]]\n",
+        b"{% if x %}",
+    ],
+)
 def test_file_without_json_is_refused_in_one_sentence(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(MalformedError, match="expected a stored notification"):
         written(tmp_path / "x", content)
+
+
+@pytest.mark.parametrize("content", [b"[]", b"{ ", b"[ [", b"[paper]\n{}", b"[7, null]", b'["x"]'])
+def test_file_with_some_json_is_read(tmp_path: Path, content: bytes) -> None:
+    assert written(tmp_path / "x", content).creations == []
 
 
 def test_file_that_cannot_be_read_is_wrong_use(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from slotzero.observe.alerts import alert_groups, measured_groups, measured_limi
 from slotzero.observe.dashboards.files import DASHBOARDS
 from slotzero.observe.rules import Alert, Group, Links, rule_file
 from slotzero.observe.slo import PAIRS, SLOS, admissible, slo_groups
+from slotzero.trace import Component
 
 ROOT = Path(__file__).resolve().parents[3]
 SEVEN = {
@@ -123,8 +124,35 @@ def test_measured_limit_beyond_every_bound_is_the_last_one() -> None:
     assert measured_limit(benchmark("WALLET_ROTATION", [90.0] * 50)) == 100
 
 
+def test_measured_alerts_are_one_for_each_component_and_tell_it_by_a_label() -> None:
+    fast, slow = benchmark("FILTERS", [0.1] * 50), benchmark("FILTERS", [0.4] * 50)
+    (group,) = measured_groups([fast, slow, fast, benchmark("CACHE", [0.1] * 50)])
+    found = [rule for rule in group.rules if isinstance(rule, Alert)]
+    assert [alert.labels for alert in found] == [{"component": "FILTERS"}, {"component": "CACHE"}]
+    assert f"> {measured_limit(slow):g} " in found[0].expr
+
+
+@pytest.mark.parametrize(
+    ("p95", "shown", "digits"),
+    [(0.004238, "0.00424 ms", '"%.4f"'), (7.25, "7.25 ms", '"%.0f"'), (290.0, "290 ms", '"%.0f"')],
+)
+def test_summary_of_a_measured_alert_shows_figures_of_microseconds(p95: float, shown: str, digits: str) -> None:
+    component = "FILTERS" if p95 < 1 else "EXECUTION"
+    (group,) = measured_groups([benchmark(component, [p95] * 50)])
+    (alert,) = (rule for rule in group.rules if isinstance(rule, Alert))
+    assert f"measured were {shown}" in alert.summary
+    assert digits in alert.summary
+
+
+def test_promtool_accepts_the_limits_of_all_thirteen_components(tmp_path: Path) -> None:
+    results = [benchmark(component.value, [0.1 + number] * 50) for number, component in enumerate(Component)]
+    assert len(results) == 13
+    (tmp_path / "measured.yml").write_text(text_of(measured_groups(results)))
+    promtool("check", "rules", "--lint=all", "--lint-fatal", "measured.yml", cwd=tmp_path)
+
+
 def test_promtool_finds_nothing_to_complain_about(rules: Path) -> None:
-    promtool("check", "rules", "--lint=all", "alerts.yml", "slo.yml", "measured.yml", cwd=rules)
+    promtool("check", "rules", "--lint=all", "--lint-fatal", "alerts.yml", "slo.yml", "measured.yml", cwd=rules)
 
 
 @pytest.mark.parametrize("name", list(documents("", "")))

@@ -17,9 +17,11 @@ from slotzero.clock import SystemClock
 from slotzero.control.feed_records import LogLine
 from slotzero.errors import UsageError
 from slotzero.hook import PositionEnded, SnipeDecided
+from slotzero.observe import telling
 from slotzero.observe.line_writer import LineWriter
 from slotzero.observe.logs import RecordHandler, line_of_event, log_file_line
 from slotzero.observe.otlp_export import OtlpExporter
+from slotzero.observe.telling import TellRequest, told
 from slotzero.secret import Secret
 from slotzero.trace import Trace
 from slotzero.tracing import trace_id_of
@@ -188,6 +190,52 @@ def test_refused_traces_are_counted_and_not_sent_again(collector: str) -> None:
     exporter.put(bought())
     assert exporter._send_waiting()
     assert (exporter.refused, len(Collector.bodies)) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("answers", "said"),
+    [([503, 503], "it answers 503); it is asked again, and the newest 2,048 are kept"), ([404, 400], "is lost")],
+)
+def test_first_failure_alone_is_warned_of(
+    collector: str, answers: list[int], said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    Collector.answers = list(answers)
+    exporter = OtlpExporter(collector.replace("//", "//user:hunter2@"))
+    for _ in range(3):
+        exporter.put(bought())
+        exporter._send_waiting()
+    (warning,) = caplog.messages
+    assert warning.startswith(f"--otlp: the collector at {collector} does not take traces (it answers {answers[0]}); ")
+    assert said in warning
+
+
+def test_collector_that_is_not_there_is_warned_of_and_its_traces_are_told_lost(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with OtlpExporter("http://127.0.0.1:9") as exporter:
+        for _ in range(3):
+            exporter.put(bought())
+    assert exporter.summary == "traces: sent 0, lost 3"
+    (warning,) = caplog.messages
+    assert "http://127.0.0.1:9 does not take traces (Connection refused); it is asked again" in warning
+
+
+async def test_run_ends_with_what_became_of_its_traces(collector: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(telling, "of_event", lambda *_: bought())
+    said: list[str] = []
+    request = TellRequest(otlp=collector)
+    async with told(request, cluster="localnet", slot_ms=200, report=lambda **_: None, say=said.append) as hook:
+        hook(SnipeDecided(id=MINT, outcome="refused", reason="rug", trace=Trace()))
+        await asyncio.sleep(0)  # what drains the events begins; when it is ended it takes what waits
+        assert said == []
+    assert said == ["traces: sent 1, lost 0"]
+
+
+async def test_run_without_a_collector_says_nothing_of_traces() -> None:
+    said: list[str] = []
+    async with told(TellRequest(), cluster="localnet", slot_ms=200, report=lambda **_: None, say=said.append):
+        pass
+    assert said == []
 
 
 def test_absent_collector_loses_the_oldest_only() -> None:

@@ -4,7 +4,7 @@ from random import Random
 
 import pytest
 
-from slotzero.perf.changepoint import WINDOW, _chance, change_points, newest_change
+from slotzero.perf.changepoint import FEWEST, WINDOW, _chance, change_points, newest_change
 
 
 def series(seed: int, levels: list[tuple[int, float]], *, scatter: float = 0.024, spikes: bool = False) -> list[float]:
@@ -43,6 +43,19 @@ def test_flat_runs_show_nothing_however_often_they_are_looked_at() -> None:
 def test_flat_noisy_runs_with_spikes_show_next_to_nothing() -> None:
     found = [bool(change_points(series(seed, [(60, 1.0)], scatter=0.05, spikes=True))) for seed in range(100)]
     assert sum(found) <= 3
+
+
+def test_change_of_few_runs_goes_unseen_however_large_it_is() -> None:
+    values = series(1, [(8, 1.0), (8, 4.0)])
+    assert newest_change(values) is None
+    assert change_points(values) == []
+
+
+def test_newest_runs_are_judged_from_the_fewest_on() -> None:
+    values = series(1, [(20, 1.0), (2, 4.0)])
+    assert len(values) == FEWEST
+    assert newest_change(values) is not None
+    assert newest_change(values[1:]) is None
 
 
 def test_single_spike_is_no_change() -> None:

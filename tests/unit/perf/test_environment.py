@@ -77,8 +77,8 @@ def test_a_certificate_says_what_it_found() -> None:
     ("readings", "told"),
     [
         ({}, []),
-        ({"drift": 30.0}, ["+30 % longer at the end"]),
-        ({"drift": -30.0}, ["-30 % longer at the end"]),
+        ({"drift": 30.0}, ["took 30 % longer at the end"]),
+        ({"drift": -30.0}, ["took 30 % less time at the end"]),
         ({"spread": 40.0}, ["scattered by 40 %"]),
         ({"waiting": 50.0}, ["waited for a core in 50 %"]),
         ({"stolen": 5.0}, ["5.0 % of the time to others"]),

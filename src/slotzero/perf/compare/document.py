@@ -12,7 +12,7 @@ from slotzero.perf.compare.checkouts import Checkout
 from slotzero.perf.compare.design import Design
 from slotzero.perf.compare.paired import PairedOutcome
 from slotzero.perf.compare.rule import as_percent
-from slotzero.perf.compare.stored import Incomparable
+from slotzero.perf.compare.stored import FiguresNs, Incomparable
 from slotzero.perf.environment import NoiseCertificate, Passport
 from slotzero.perf.types import Comparison, Verdict
 
@@ -44,7 +44,7 @@ class CompareDocument(Struct, frozen=True, kw_only=True):
         suite_effect_percent: Geometric mean of the changes of the medians.
         comparisons: A line for each percentile of each workload.
         missing: What could not be compared, by name, and why.
-        base_ns: By workload, the median over blocks of each percentile's value (paired only); likewise `new_ns`.
+        base_ns: By workload, each percentile's value: the median over blocks, or as the file has it; likewise `new_ns`.
         loops: How many calls were timed as one sample, where it was more than one.
         notes: Sentences a reader should know.
         stopped: Whether it was stopped before everything was decided.
@@ -121,6 +121,7 @@ def stored_document(
     comparisons: list[Comparison],
     left_out: list[Incomparable],
     *,
+    figures_ns: tuple[FiguresNs, FiguresNs],
     environment: Passport,
     notes: tuple[str, ...] = (),
 ) -> CompareDocument:
@@ -139,6 +140,8 @@ def stored_document(
         missing={one.name: one.reason for one in left_out},
         launches=1,
         environment=environment,
+        base_ns=figures_ns[0],
+        new_ns=figures_ns[1],
         notes=(said, *notes),
     )
 

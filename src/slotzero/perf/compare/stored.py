@@ -17,7 +17,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from statistics import NormalDist
-from typing import Final
+from typing import Final, TypeAlias
 
 from msgspec import Struct
 
@@ -26,7 +26,10 @@ from slotzero.perf.compare.rule import Evidence, Rule, as_percent
 from slotzero.perf.stats import CONFIDENCE
 from slotzero.perf.types import BenchmarkResult, Comparison, Interval, LatencyStats
 
-__all__ = ["STORED_RULE", "Incomparable", "by_title", "compare_stored", "fallen_success"]
+__all__ = ["STORED_RULE", "FiguresNs", "Incomparable", "by_title", "compare_stored", "fallen_success", "figures_ns"]
+
+FiguresNs: TypeAlias = dict[str, dict[str, float]]
+"""By benchmark, its percentiles by their names, in nanoseconds."""
 
 STORED_RULE: Final = Rule(floor_percent=10.0, margin_percent=10.0)
 _SCATTER: Final = 0.024
@@ -56,9 +59,8 @@ def compare_stored(
             left_out.append(Incomparable(name=name, reason=reason))
             continue
         speed = _reference_us(result) / _reference_us(old)
-        theirs, ours, what = old.latency_ms, result.latency_ms, ""
-        if old.own_ms is not None and result.own_ms is not None:
-            theirs, ours, what = old.own_ms, result.own_ms, "own time; "
+        theirs, ours = _compared(old, result)
+        what = "" if ours is result.latency_ms else "own time; "
         notes[name] = f"{what}the reference work took {as_percent(math.log(speed)):+.1f} %"
         for metric in _METRICS:
             evidence[name, metric] = _evidence(theirs, ours, metric, math.log(speed))
@@ -86,6 +88,23 @@ def compare_stored(
     return lines, left_out
 
 
+def figures_ns(base: list[BenchmarkResult], new: list[BenchmarkResult]) -> tuple[FiguresNs, FiguresNs]:
+    """Return the percentiles of what is in both files as they were measured: the old ones, the new ones. *Pure.*
+
+    They have not been divided by the reference work: a change of the machine's speed is in them.
+    """
+    before, after = by_title(base), by_title(new)
+    compared = {name: _compared(before[name], result) for name, result in after.items() if name in before}
+    old, ours = (
+        {
+            name: {metric: round(1e6 * float(getattr(both[side], metric)), 1) for metric in _METRICS}
+            for name, both in compared.items()
+        }
+        for side in (0, 1)
+    )
+    return old, ours
+
+
 def by_title(results: Sequence[BenchmarkResult]) -> dict[str, BenchmarkResult]:
     """Return results by what tells them apart: their name, and the event loop where one was measured on several."""
     names = Counter(result.name for result in results)
@@ -109,6 +128,13 @@ def fallen_success(base: Sequence[BenchmarkResult], new: Sequence[BenchmarkResul
                 f"in {then.success_rate_percent:.1f} % before"
             )
     return found
+
+
+def _compared(base: BenchmarkResult, new: BenchmarkResult) -> tuple[LatencyStats, LatencyStats]:
+    """Own time where both tell it apart."""
+    if base.own_ms is not None and new.own_ms is not None:
+        return base.own_ms, new.own_ms
+    return base.latency_ms, new.latency_ms
 
 
 def _obstacle(base: BenchmarkResult, new: BenchmarkResult) -> str:

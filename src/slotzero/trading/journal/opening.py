@@ -32,7 +32,8 @@ def open_journal(settings: JournalSettings, chain: str, *, default: Path, clock:
         from slotzero.trading.journal.postgres import PostgresJournal  # noqa: PLC0415
     except ImportError as error:
         raise UsageError(
-            f"[journal] url needs the PostgreSQL driver ({error}); run `pip install 'slotzero[postgres]'`"
+            f"[journal] url needs the PostgreSQL driver ({error}); install it from the checkout with "
+            "`.venv/bin/python -m pip install -e '.[postgres]'`"
         ) from error
     return PostgresJournal(
         settings.url, chain, bot=settings.bot, password=_password(settings.password_file), clock=clock

@@ -268,7 +268,7 @@ def test_url_without_the_driver_says_what_to_install(tmp_path: Path, monkeypatch
     monkeypatch.delitem(sys.modules, "slotzero.trading.journal.postgres")
     monkeypatch.setitem(sys.modules, "psycopg", None)
     settings = JournalSettings(url="postgresql://db.invalid/d")
-    with pytest.raises(UsageError, match=r"pip install 'slotzero\[postgres\]'"):
+    with pytest.raises(UsageError, match=r"`\.venv/bin/python -m pip install -e '\.\[postgres\]'`$"):
         open_journal(settings, CHAIN, default=tmp_path / "j", clock=TestClock())
 
 

@@ -62,7 +62,7 @@ def _keychain(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_missing_package_is_one_sentence_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "solana_keychain", None)
-    with pytest.raises(UsageError, match=r'install it with `pip install "slotzero\[keychain\]"`$'):
+    with pytest.raises(UsageError, match=r"`\.venv/bin/python -m pip install -e '\.\[keychain\]'`$"):
         RemoteSigner(TransactionShape())
 
 
