@@ -116,8 +116,8 @@ def pump_pool(number: int = 1, **changes: object) -> NewPool:
     return msgspec.structs.replace(pool, **changes)
 
 
-def curve_data(reserves: Reserves, *, is_complete: bool = False) -> bytes:
-    """A bonding curve's account, as long as today's."""
+def curve_data(reserves: Reserves, *, is_complete: bool = False, creator: Pubkey | None = None) -> bytes:
+    """A bonding curve's account, as long as today's; unless told otherwise it is that of the first coin."""
     return _CURVE.pack(
         CURVE_DISCRIMINATOR,
         reserves.virtual_token,
@@ -126,7 +126,7 @@ def curve_data(reserves: Reserves, *, is_complete: bool = False) -> bytes:
         reserves.real_quote,
         SUPPLY,
         is_complete,
-        bytes(key(3)),
+        bytes(creator or key(20_001)),
         False,  # noqa: FBT003 mayhem
         False,  # noqa: FBT003 cashback
         bytes(32),

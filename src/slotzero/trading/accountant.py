@@ -6,6 +6,7 @@ journal equals the wallet's change to the lamport.
 
 import logging
 from collections.abc import Callable
+from itertools import count
 from typing import Final
 
 from slotzero.clock import Clock, add_ms
@@ -21,16 +22,17 @@ from slotzero.trading.journal import (
     Journal,
 )
 from slotzero.trading.order import Confirmed, Expired, Outcome
-from slotzero.units import LamportsDelta, TokenAmount
+from slotzero.units import LamportsDelta, Slot, TokenAmount
 from slotzero.venues.market import Market
 
 __all__ = ["Accountant"]
 
 log = logging.getLogger(__name__)
 
-_ATTEMPTS: Final = 20
 _FIRST_DELAY_MS: Final = 25
 _MAX_DELAY_MS: Final = 1_000
+_UNKNOWN_AFTER: Final = 20
+"""Reads, which take some 16 s with the delays between them."""
 
 
 class Accountant:
@@ -57,7 +59,9 @@ class Accountant:
     ) -> IntentState:
         """Write what became of `intent` and return its new state. *Does I/O.*
 
-        A transaction that landed but cannot be read leaves the intent *unknown*; the next start settles it.
+        A transaction that landed is asked for until the node gives it: what was bought is not to be forgotten because a
+        node was busy for a while. After some 16 s the intent is *unknown*, until it is known. *Cancellation: the intent
+        stays open, and the next start settles it.*
 
         Args:
             intent: What was sent.
@@ -71,11 +75,7 @@ class Accountant:
         if isinstance(outcome, Expired):
             await self._journal.append(IntentExpired(intent=intent.intent))
             return "expired"
-        record = await self._record(intent.signature)
-        if record is None:
-            reason = f"it landed in slot {outcome.slot}, but the node does not give the transaction"
-            await self._journal.append(IntentUnknown(intent=intent.intent, reason=reason))
-            return "unknown"
+        record = await self._record(intent, outcome.slot)
         if on_record is not None:
             on_record(record)
         delta = LamportsDelta(record.payer_after - record.payer_before)
@@ -93,17 +93,21 @@ class Accountant:
         await self._journal.append(failed)
         return "failed"
 
-    async def _record(self, signature: str) -> TransactionRecord | None:
-        delay_ms = _FIRST_DELAY_MS
-        for _ in range(_ATTEMPTS):
+    async def _record(self, intent: IntentSigned, slot: Slot) -> TransactionRecord:
+        delay_ms, why = _FIRST_DELAY_MS, "the node does not know it"
+        for attempt in count(1):
             try:
-                if (record := await self._rpc.get_transaction(signature, "confirmed")) is not None:
+                if (record := await self._rpc.get_transaction(intent.signature, "confirmed")) is not None:
                     return record
             except (EndpointError, MalformedError) as error:
-                log.warning("cannot read %s: %s", signature, error)
+                why = str(error)
+            if attempt == _UNKNOWN_AFTER:
+                log.warning("%s of %s landed and cannot be read: %s", intent.side, intent.mint, why)
+                reason = f"it landed in slot {slot}, but the node does not give the transaction"
+                await self._journal.append(IntentUnknown(intent=intent.intent, reason=reason))
             await self._clock.sleep_until(add_ms(self._clock.mono_ns(), delay_ms))
             delay_ms = min(2 * delay_ms, _MAX_DELAY_MS)
-        return None
+        raise AssertionError("it is asked without an end")
 
 
 def _held(record: TransactionRecord, owner: str, mint: str) -> TokenAmount:

@@ -73,6 +73,11 @@ class EmergencyShelf:
                 tokens=tokens, signed=sign(self._signer, instructions, blockhash), fees=fees
             )
 
+    def refit(self, market: Market) -> None:
+        """Throw everything away: it was signed for terms that are no more."""
+        self._market = market
+        self._ready.clear()
+
     def take(self, tokens: int, height: BlockHeight) -> ReadySell | None:
         """Take the sell of exactly `tokens` off the shelf, or None where there is none that can land. *Hot path.*"""
         ready = self._ready.pop(tokens, None)

@@ -8,9 +8,11 @@ under way.
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
-from typing import Final, Literal, assert_never
+from typing import Any, Final, Literal, assert_never
 
 from msgspec import Struct
+from solders.instruction import Instruction
+from solders.system_program import TransferParams, transfer
 
 from slotzero.clock import add_ms, elapsed_ns, later
 from slotzero.errors import EndpointError, MalformedError
@@ -38,13 +40,14 @@ from slotzero.trading.filters import Refusal
 from slotzero.trading.journal import (
     IntentSent,
     IntentSigned,
+    IntentState,
     JournalState,
     PositionGraduated,
     PositionRecord,
     PositionStuck,
 )
 from slotzero.trading.limits import halt_changed
-from slotzero.trading.order import Confirmed, Expired, Failed
+from slotzero.trading.order import Confirmed, Expired, Failed, Outcome
 from slotzero.trading.plan import SellPlan, plan_sell
 from slotzero.trading.pool_watch import PoolWatch
 from slotzero.trading.rug_rules import (
@@ -126,13 +129,19 @@ class PositionKeeper:
         )
         self._shelf = EmergencyShelf(self._signer, market)
         self._leave: list[Callable[[], None]] = []
-        self._selling: set[asyncio.Task[None]] = set()
+        self._selling: set[asyncio.Task[object]] = set()
         self._used_limits = _used_limits(context.journal.state, position)
+        self._shelf_limits: set[int] = set()
+        """Those of them that lie on the shelf and may be used again when they have been replaced."""
         self._expired: ExpiredSend | None = None
+        self._rent = Lamports(0)
+        """What a sell pays into each account that collects fees; 0 until one has failed for want of it."""
         self._why = ""
         self._timer: asyncio.Task[None] | None = None
         self._armed_for: MonoNs | None = None
         self._over = asyncio.Event()
+        self.ended = asyncio.Event()
+        """Set by who runs it, when it has ended."""
 
     # ---- looking inside --------------------------------------------------------------------------------------------
 
@@ -226,6 +235,7 @@ class PositionKeeper:
     def _on_state(self, state: PoolState, slot: Slot, read_at: MonoNs | None) -> None:
         """Value the position anew and apply all rules. *Hot path.*"""
         now = self._context.clock.mono_ns() if read_at is None else read_at
+        self._fit(state)
         alerts = self._rug.on_pool(PoolObserved(slot=slot, state=state))
         if alerts:
             self._alert(alerts, now)
@@ -236,6 +246,16 @@ class PositionKeeper:
         if read_at is not None:
             took = elapsed_ns(read_at, self._context.clock.mono_ns())
             self._context.timings.add(Component.POSITION_MONITOR, took)
+
+    def _fit(self, state: PoolState) -> None:
+        """Trade on the terms of now: a creator who has gone, or a receiver of fees, would make every sell fail."""
+        market = self._market.fitting(state)
+        if market is self._market:
+            return
+        log.warning("%s has other terms of trade now", market.pool.mint)
+        self._market = self._machine.pricer = market
+        self._shelf.refit(market)
+        self.lay_shelf()
 
     def _on_mint(self, update: AccountUpdate, now: MonoNs) -> None:
         try:
@@ -283,8 +303,10 @@ class PositionKeeper:
                     log.info("%s: %s", self._market.pool.mint, detail)
                 case Graduated():
                     self._own(self._graduate())
-                case GiveUp():
+                case GiveUp(is_all=True):
                     self._own(self._stick(self._why))
+                case GiveUp(reason=reason, attempts=attempts):
+                    log.warning("%s: %s is given up after %d attempts", self._market.pool.mint, reason, attempts)
                 case Closed(lost_tokens=lost):
                     if lost and self._position.state == "open":
                         self._own(self._stick(f"lost: {lost} units were taken from the wallet"))
@@ -295,7 +317,7 @@ class PositionKeeper:
         self._arm()
         return sells
 
-    def _own(self, work: Coroutine[None, None, None]) -> None:
+    def _own(self, work: Coroutine[Any, Any, object]) -> None:
         task = self._context.tasks.create_task(work, name=f"position {self._market.pool.mint}")
         self._selling.add(task)
         task.add_done_callback(self._selling.discard)
@@ -319,7 +341,7 @@ class PositionKeeper:
         self._act(self._machine.on_time(now), now)
 
     async def _graduate(self) -> None:
-        if self._position.state != "graduated":
+        if self._position.state == "open":  # not if its sell has landed: that is written down already
             await self._context.journal.append(PositionGraduated(intent=self._position.id))
         self._over.set()
 
@@ -337,8 +359,7 @@ class PositionKeeper:
         delay_ns = 0
         if sell.urgency == "normal" and sell.attempt == 0:
             delay_ns = self._context.privacy.plan("exit", Lamports(0)).delay_ns
-        blockhash = self._context.blockhashes.current(now)
-        ready = None if delay_ns or blockhash is None else self._signed(sell, blockhash)
+        ready = None if delay_ns else self._signed(sell, self._context.blockhashes.usable(now))
         self._own(self._sell(sell, ready, later(now, delay_ns)))
 
     async def _sell(self, sell: Sell, ready: "_Signed | Refusal | None", begins_at: MonoNs) -> None:
@@ -346,7 +367,8 @@ class PositionKeeper:
         context = self._context
         if ready is None:
             await context.clock.sleep_until(begins_at)
-            ready = self._signed(sell, await context.blockhashes.wait_current())
+            ready = self._signed(sell, await context.blockhashes.wait_usable())
+        assert ready is not None, "with a blockhash it is signed or refused"
         if isinstance(ready, Refusal):
             await self._failed(sell, ready.detail, is_price=False)
             return
@@ -357,21 +379,29 @@ class PositionKeeper:
         outcome = await context.desk.execute(ready.signed, on_sent=lambda now: self._sent(ready, now))
         if isinstance(outcome, Confirmed) and self._trace.at(Stamp.EXIT_CONFIRMED) is None:
             self._trace.mark(Stamp.EXIT_CONFIRMED, context.clock.mono_ns())
-        state = await context.accountant.settle(
+        if isinstance(outcome, Failed):  # what it cost is asked beside the next attempt, which need not wait for that
+            self._own(self._account(ready, outcome))
+            if _is_for_rent(outcome.err):
+                await self._learn_rent()
+            why = f"failed: {self._market.explain(outcome.err)}"
+            await self._failed(sell, why, is_price=self._market.is_slippage(outcome.err))
+            return
+        state = await self._account(ready, outcome)
+        if state == "landed":
+            self._landed(sell, ready)
+            return
+        if isinstance(outcome, Expired):
+            self._expired = expired_send(ready.fees, outcome)
+        intent = context.journal.state.intents[ready.event.intent]
+        await self._failed(sell, f"{intent.state}: {intent.reason}", is_price=False)
+
+    async def _account(self, ready: _Signed, outcome: Outcome) -> IntentState:
+        """Write down what a sell has done to the wallet, as soon as the node says so."""
+        state = await self._context.accountant.settle(
             ready.event, outcome, self._market, on_record=lambda record: self._learn(ready, record)
         )
-        context.fees.settle(ready.charge, 0 if state == "expired" else ready.fees.bid_lamports)
-        match state:
-            case "unknown":
-                self._over.set()  # the next start settles it
-            case "landed":
-                self._landed(sell, ready)
-            case _:
-                if isinstance(outcome, Expired):
-                    self._expired = expired_send(ready.fees, outcome)
-                is_price = isinstance(outcome, Failed) and self._market.is_slippage(outcome.err)
-                intent = context.journal.state.intents[ready.event.intent]
-                await self._failed(sell, f"{intent.state}: {intent.reason}", is_price=is_price)
+        self._context.fees.settle(ready.charge, 0 if state == "expired" else ready.fees.bid_lamports)
+        return state
 
     @property
     def _is_closed(self) -> bool:
@@ -402,22 +432,29 @@ class PositionKeeper:
         now = self._context.clock.mono_ns()
         self._act(self._machine.on_failed(sell.id, "price" if is_price else "other", now), now)
 
-    def _signed(self, sell: Sell, blockhash: RecentBlockhash) -> "_Signed | Refusal":
-        """Price and sign a sell from the pool's current state. *Hot path* (about 100 us)."""
+    def _signed(self, sell: Sell, blockhash: RecentBlockhash | None) -> "_Signed | Refusal | None":
+        """Price and sign a sell from the pool's current state. *Hot path* (about 100 us).
+
+        Without a blockhash only what lies on the shelf can be had; else it is None.
+        """
         assert self._watch.state is not None, "a position is not sold before its first price"
         plan = plan_sell(self._market, self._watch.state.reserves, sell.tokens, sell.slippage_bps)
         if isinstance(plan, Refusal):
             return plan
-        if sell.urgency == "emergency" and sell.slippage_bps == BPS:
+        if sell.urgency == "emergency" and sell.slippage_bps == BPS and not self._rent:
             ready = self._shelf.take(sell.tokens, self._context.blockhashes.block_height)
             if ready is not None:
+                self._shelf_limits.discard(unit_limit_of(ready.signed.raw) or 0)
                 return self._noted(sell, plan, ready.signed, ready.fees, "sell")
+        if blockhash is None:
+            return None
         # A stranger's gift of one unit makes the closing fail, so only the first attempt carries it.
         closes = sell.is_all and sell.attempt == 0 and sell.urgency == "normal"
         kind: TransactionKind = "sell_and_close" if closes else "sell"
         fees = self._fees(sell, plan, kind)
         instructions = [
             *compute_budget(self._own_limit(fees.limit), fees.price),
+            *self._rent_paid(),
             *self._market.sell(plan.tokens, plan.limit_lamports, closes_account=closes),
         ]
         return self._noted(sell, plan, sign(self._signer, instructions, blockhash), fees, kind)
@@ -444,6 +481,21 @@ class PositionKeeper:
         )
         charge = self._context.fees.charge(fees.bid_lamports, self._context.clock.mono_ns())
         return _Signed(signed=signed, event=event, fees=fees, kind=kind, charge=charge)
+
+    async def _learn_rent(self) -> None:
+        """Pay the rent of what collects fees from now on: the chain lets no account hold less, and the fee is less."""
+        try:
+            self._rent = await self._context.rpc.get_minimum_balance(0, purpose="account")
+        except (EndpointError, MalformedError) as error:
+            log.warning("the least balance of an account is not known: %s", error)
+
+    def _rent_paid(self) -> list[Instruction]:
+        if not self._rent:
+            return []
+        return [
+            transfer(TransferParams(from_pubkey=self._position.wallet, to_pubkey=account, lamports=self._rent))
+            for account in self._market.topped_up
+        ]
 
     def _learn(self, ready: _Signed, record: TransactionRecord) -> None:
         self._context.fees.learn((self._market.pool.venue, ready.kind), ready.fees, record)
@@ -493,12 +545,19 @@ class PositionKeeper:
             return False
         sell = Sell(id=0, tokens=held, reason="rug", urgency="emergency", slippage_bps=BPS, attempt=0, is_all=True)
         fees = self._fees(sell, plan, "sell")
+        self._used_limits -= self._shelf_limits
         salt = 0
         while any(fees.limit - salt - place in self._used_limits for place in range(3)):
             salt += 3
-        self._used_limits.update(fees.limit - salt - place for place in range(3))
+        self._shelf_limits = {fees.limit - salt - place for place in range(3)}
+        self._used_limits |= self._shelf_limits
         self._shelf.lay(held, blockhash=blockhash, fees=fees, salt=salt)
         return True
+
+
+def _is_for_rent(err: object) -> bool:
+    """Tell whether a transaction failed since an account would have held less than its rent. *Pure.*"""
+    return isinstance(err, dict) and "InsufficientFundsForRent" in err
 
 
 def _used_limits(state: JournalState, position: PositionRecord) -> set[int]:

@@ -25,7 +25,6 @@ from slotzero.solana.token import AccountState, TokenAccount, parse_token_accoun
 from slotzero.solana.transaction import SignedTransaction
 from slotzero.trace import Trace
 from slotzero.trading.context import TradingContext
-from slotzero.trading.exit_rules import manual_signal
 from slotzero.trading.journal import Intent, IntentSigned, PositionRecord, PositionStuck
 from slotzero.trading.pool_watch import PoolWatch
 from slotzero.trading.sniper import Sniper
@@ -180,17 +179,33 @@ class Recovery:
             self.count += 1
 
     def take_up_again(self, position: PositionRecord) -> None:
-        """Watch and sell a position that was given up in this run."""
+        """Watch and sell a position that was given up in this run, once what is open of it is settled.
+
+        One that is being taken up already is sold when that is done.
+        """
+        sniper = self._sniper
+        sniper.to_sell.add(position.id)
+        if position.id in sniper.taking_up:
+            return
+        sniper.taking_up.add(position.id)
         market = self._traders.market(position.pool, position.wallet)
-        self._sniper.own(
+        sniper.own(
             self._context.tasks.create_task(self._sell_again(position, market), name=f"again {position.pool.mint}")
         )
 
     async def _sell_again(self, position: PositionRecord, market: Market) -> None:
-        position.state = "open"
-        watch = PoolWatch(self._context, market)
-        watch.signal(manual_signal())
-        await self._sniper.keep(position.id, market, watch, Trace())
+        sniper = self._sniper
+        try:
+            if (before := sniper.keepers.get(position.id)) is not None:  # it has given up and is about to end
+                await before.ended.wait()
+            for intent in self._context.journal.state.open_intents():
+                if intent.signed.position == position.id:
+                    await self._settle(intent.signed, market)
+        finally:
+            sniper.taking_up.discard(position.id)
+        if position.state != "closed":
+            position.state = "open"
+            await sniper.keep(position.id, market, PoolWatch(self._context, market), Trace())
 
     def _recall(self) -> None:
         """Let the wallets' caps count what earlier runs have bought, in the order of time."""

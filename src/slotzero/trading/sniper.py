@@ -136,6 +136,8 @@ class Sniper:
         """Who watches each open position."""
         self.taking_up: set[str] = set()
         """What an earlier run has left and may still turn out to be a position; it takes room until then."""
+        self.to_sell: set[str] = set()
+        """Positions that are to be sold by hand as soon as somebody keeps them."""
         self.detected = self.bought = self.closed = 0
         self.rejected: Counter[str] = Counter()
         self.failed: Counter[str] = Counter()
@@ -495,6 +497,7 @@ class Sniper:
             trace: The snipe's stamps.
             age_ns: How long it has been held already, for a position an earlier run has opened.
         """
+        assert intent not in self.keepers, "a position has one keeper at a time"
         position = self._journal.state.positions[intent]
         keeper = PositionKeeper(
             self._context,
@@ -507,6 +510,9 @@ class Sniper:
         )
         self.keepers[intent] = keeper
         self._adopt(position)
+        if intent in self.to_sell:
+            self.to_sell.discard(intent)
+            watch.signal(manual_signal())
         if self._stop.is_set():
             watch.signal(DRAIN)
         if self._context.limits.state.killed:
@@ -515,6 +521,7 @@ class Sniper:
             await keeper.run()
         finally:
             del self.keepers[intent]
+            keeper.ended.set()
         if self._context.hook is not ignore and position.state != "open":
             self._context.hook(
                 PositionEnded(

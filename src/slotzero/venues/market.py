@@ -1,7 +1,8 @@
 """What trading asks of a venue: one `Market` for each pool and wallet, the same words for every venue.
 
 A market is pure: it quotes from reserves it is given and builds instructions. Everything it needs of the network (the
-venue's settings and fee schedule) is handed to its `Trader` by whoever keeps that warm.
+venue's settings and fee schedule) is handed to its `Trader` by whoever keeps that warm. It never changes; where the
+pool's terms or the venue's settings have, `Market.fitting` returns the market that takes its place.
 """
 
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from solders.instruction import Instruction
 from solders.pubkey import Pubkey
 
 from slotzero.units import Lamports, TokenAmount
-from slotzero.venues.records import BuyQuote, NewPool, Reserves, SellQuote
+from slotzero.venues.records import BuyQuote, NewPool, PoolTerms, Reserves, SellQuote
 
 __all__ = ["Market", "PoolState", "Trader"]
 
@@ -22,10 +23,12 @@ class PoolState(Struct, frozen=True, kw_only=True):
 
     Attributes:
         is_complete: Nothing trades here any more: its liquidity moves to another venue.
+        terms: What else a trade depends on; None = whoever made this state has not read them.
     """
 
     reserves: Reserves
     is_complete: bool
+    terms: PoolTerms | None = None
 
 
 class Market(Protocol):
@@ -58,6 +61,15 @@ class Market(Protocol):
 
     def for_wallet(self, user: Pubkey) -> "Market":
         """Return the same pool for another wallet."""
+        ...
+
+    def fitting(self, state: PoolState) -> "Market":
+        """Return the market whose trades and quotes hold for `state` and for the venue's newest settings.
+
+        That is this one for as long as neither the pool's terms nor the settings have changed: ask whether it is the
+        same object to learn whether something signed before still holds. Whoever keeps a market asks with each new
+        state; a trade of terms that are no more fails. It reads its trader's settings and changes nothing. *Hot path.*
+        """
         ...
 
     def decode_state(self, data: bytes) -> PoolState:
@@ -102,13 +114,16 @@ class Trader(Protocol):
         ...
 
     def configure(self, accounts: Sequence[bytes | None]) -> None:
-        """Take the data of `config_accounts`, in their order.
+        """Take the data of `config_accounts`, in their order. Markets made before take it with their next `fitting`.
 
         Raises:
-            MalformedError: One is missing or is not what it should be.
+            MalformedError: One is missing or is not what it should be; nothing has changed then.
         """
         ...
 
     def market(self, pool: NewPool) -> Market:
-        """Return the market of a pool. *Hot path.*"""
+        """Return the market of a pool with the terms of its creation. *Hot path.*
+
+        Where the pool has had time to change its terms, `fitting` with its present state makes it the market of now.
+        """
         ...

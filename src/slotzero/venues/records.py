@@ -7,7 +7,7 @@ from solders.pubkey import Pubkey
 
 from slotzero.units import Lamports, MonoNs, Slot, TokenAmount
 
-__all__ = ["BuyQuote", "FeeRates", "NewPool", "Reserves", "SellQuote"]
+__all__ = ["BuyQuote", "FeeRates", "NewPool", "PoolTerms", "Reserves", "SellQuote"]
 
 
 class Reserves(Struct, frozen=True, kw_only=True):
@@ -20,6 +20,18 @@ class Reserves(Struct, frozen=True, kw_only=True):
     virtual_quote: int
     real_token: int
     real_quote: int
+
+
+class PoolTerms(Struct, frozen=True, kw_only=True):
+    """What a pool's trades depend on beside its reserves; it can change for as long as the pool lives.
+
+    Attributes:
+        creator: Who receives the creator fee; None = nobody, and none is charged.
+        creator_fee_bps: The rate the creator configured; 0 means the venue's own schedule.
+    """
+
+    creator: Pubkey | None
+    creator_fee_bps: int
 
 
 class FeeRates(Struct, frozen=True, kw_only=True):

@@ -110,7 +110,7 @@ def test_stop_loss_in_a_falling_market_accepts_less_at_each_attempt() -> None:
     assert m.on_state(at(1_500), seconds(1.6)) == []  # what has been triggered is pursued
     assert m.on_failed(3, "price", seconds(1.7)) == [sell(4, 1_000, "stop_loss", slippage_bps=10_000, attempt=3)]
     assert m.on_failed(4, "price", seconds(1.9)) == [sell(5, 1_000, "stop_loss", slippage_bps=10_000, attempt=4)]
-    assert m.on_failed(5, "price", seconds(2)) == [GiveUp(reason="stop_loss", attempts=5)]
+    assert m.on_failed(5, "price", seconds(2)) == [GiveUp(reason="stop_loss", attempts=5, is_all=True)]
     assert m.on_state(at(1), seconds(3)) == []
     assert m.view(seconds(3)).is_stuck
     assert m.next_deadline() is None
@@ -196,7 +196,7 @@ def test_stop_after_a_rung_sells_the_rest_that_is_not_under_way() -> None:
 def test_rung_that_is_given_up_leaves_the_rest_under_its_rules() -> None:
     m = machine(msgspec.structs.replace(LADDER, max_attempts=1))
     assert m.on_state(at(1_250), seconds(1)) == [sell(1, 250, "take_profit", is_all=False)]
-    assert m.on_failed(1, "price", seconds(2)) == [GiveUp(reason="take_profit", attempts=1)]
+    assert m.on_failed(1, "price", seconds(2)) == [GiveUp(reason="take_profit", attempts=1, is_all=False)]
     assert m.on_state(at(1_260), seconds(3)) == []  # a rung is taken once
     assert m.on_state(at(800), seconds(4)) == [sell(2, 1_000, "stop_loss")]
 
@@ -328,7 +328,7 @@ def test_emergency_is_given_up_later_than_a_normal_sell_and_tried_anew_on_an_ord
     m.on_signal(HONEYPOT, seconds(1))
     for number in range(1, 20):
         assert m.on_failed(number, "price", seconds(1)) != []
-    assert m.on_failed(20, "price", seconds(1)) == [GiveUp(reason="honeypot", attempts=20)]
+    assert m.on_failed(20, "price", seconds(1)) == [GiveUp(reason="honeypot", attempts=20, is_all=True)]
     assert m.on_signal(manual_signal(), seconds(2)) == [
         sell(21, 1_000, "honeypot", urgency="emergency", slippage_bps=5_000)
     ]

@@ -2,25 +2,29 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from pathlib import Path
 
 import msgspec
 import pytest
 from msgspec import Struct
+from solders.pubkey import Pubkey
+from solders.transaction import VersionedTransaction
 
 from slotzero.clock import ms
 from slotzero.config import ExitsSettings, TradeSettings
 from slotzero.errors import TransportError
+from slotzero.solana.transaction import unit_limit_of
 from slotzero.trace import Component, Stamp, Trace
-from slotzero.trading.exit_rules import DRAIN, HONEYPOT
-from slotzero.trading.journal import IntentLanded, IntentUnknown, PositionRecord
+from slotzero.trading.exit_rules import DRAIN, HONEYPOT, ExitSignal
+from slotzero.trading.journal import Event, IntentLanded, IntentUnknown, PositionRecord
 from slotzero.trading.keeper import PositionKeeper
 from slotzero.trading.plan import BuyPlan, plan_buy
 from slotzero.trading.pool_watch import PoolWatch
 from slotzero.trading.rug_rules import RugAlert
 from slotzero.trading.rules import exit_rules
 from slotzero.units import LamportsDelta, Slot, TokenAmount
+from slotzero.venues.pumpfun.addresses import creator_vault_address
 from slotzero.venues.pumpfun.trader import PumpfunMarket
 from slotzero.venues.records import Reserves
 from trading_lab import (
@@ -30,6 +34,7 @@ from trading_lab import (
     Trade,
     buy_event,
     curve_data,
+    key,
     moved,
     pump_pool,
     pump_trader,
@@ -350,15 +355,169 @@ async def test_sell_that_expired_is_signed_again(lab: Lab) -> None:
     assert held.position.state == "closed"
 
 
-async def test_sell_that_cannot_be_read_is_left_for_the_next_start(lab: Lab) -> None:
+async def test_sell_that_cannot_be_read_is_unknown_and_settled_when_it_can(lab: Lab) -> None:
     held = await hold(lab)
     lab.node.on_send = lambda raw: lab.node.confirm(signature_of(raw))
     lab.jump_when_asleep()
     held.price(RICH)
+    await until(lambda: lab.kinds() == ["landed", "unknown"])
+    assert (held.position.state, held.running.done()) == ("open", False)
+    lab.node.lands(lab.node.sent[0])
     await held.running
-    assert lab.kinds() == ["landed", "unknown"]
+    assert lab.kinds() == ["landed", "landed"]
     assert len(held.sells) == 1
-    assert held.position.state == "open"
+    assert held.position.state == "closed"
+
+
+async def test_sell_that_failed_is_tried_again_though_what_it_cost_cannot_be_read_yet(lab: Lab) -> None:
+    held = await hold(lab)
+    failed: list[bytes] = []
+
+    def on_send(raw: bytes) -> None:
+        if raw not in failed and len(failed) < 2:
+            failed.append(raw)
+            lab.node.confirm(signature_of(raw), FROZEN)
+        elif raw not in failed:
+            lab.node.lands(raw)
+
+    lab.node.on_send = on_send
+    lab.jump_when_asleep()
+    held.keeper.signal(HONEYPOT)
+    await until(lambda: held.position.state == "closed")
+    assert not held.running.done(), "what two of the sells have cost is still to be written down"
+    for raw in failed:
+        lab.node.record(raw, err=FROZEN, delta=-5_000)
+    await held.running
+    assert lab.kinds() == ["landed", "failed", "failed", "landed"]
+
+
+async def test_rung_that_is_given_up_leaves_the_rest_guarded(lab: Lab) -> None:
+    held = await hold(
+        lab,
+        exits=ExitsSettings(
+            ladder_gains_bps=(1_000,), ladder_shares_bps=(2_500,), max_attempts=2, max_hold_ms=86_400_000
+        ),
+    )
+    lab.node.on_send = lambda raw: lab.node.fails(raw, SLIPPAGE)
+    held.price(4_000_000_000)
+    async with asyncio.timeout(10):
+        while lab.kinds() != ["landed", "failed", "failed"]:
+            await lab.clock.advance(ms(5))
+            await asyncio.sleep(0.001)
+    assert not held.running.done()
+    lab.node.on_send = lab.node.lands
+    held.price(-9_000_000_000)
+    await until(lambda: held.position.state == "closed")
+    assert held.position.reason == "stop_loss"
+    await held.running
+
+
+async def test_pool_that_completes_while_our_last_sell_is_written_down_ends_nothing(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = await hold(lab)
+    append = lab.journal.append
+
+    def slow_disk(event: Event) -> Awaitable[None]:
+        written = append(event)
+        if not isinstance(event, IntentLanded):
+            return written
+
+        async def commit() -> None:
+            held.price(RICH + 1_000_000_000, is_complete=True)
+            await asyncio.sleep(0.02)
+            await written
+
+        return commit()
+
+    monkeypatch.setattr(lab.journal, "append", slow_disk)
+    lab.node.on_send = lab.node.lands
+    held.price(RICH)
+    await held.running
+    assert held.position.state == "closed"
+
+
+async def test_emergency_sell_from_the_shelf_needs_no_fresh_blockhash(lab: Lab) -> None:
+    held = await hold(lab, exits=ExitsSettings(max_hold_ms=86_400_000))
+    lab.node.on_send = lab.node.lands
+    await lab.clock.advance(ms(60_000))
+    assert lab.context.blockhashes.usable(lab.clock.mono_ns()) is None
+    held.keeper.signal(HONEYPOT)
+    await until(lambda: held.position.state == "closed")
+    await held.running
+
+
+async def test_exit_takes_a_blockhash_that_is_too_old_for_a_buy(lab: Lab) -> None:
+    held = await hold(lab, exits=ExitsSettings(max_hold_ms=86_400_000))
+    lab.node.on_send = lab.node.lands
+    await lab.clock.advance(ms(20_000))
+    assert lab.context.blockhashes.current(lab.clock.mono_ns()) is None
+    held.keeper.signal(DRAIN)
+    await until(lambda: held.position.state == "closed")
+    await held.running
+
+
+def accounts_of(raw: bytes) -> list[Pubkey]:
+    return list(VersionedTransaction.from_bytes(raw).message.account_keys)
+
+
+@pytest.mark.parametrize("signal", [HONEYPOT, DRAIN])
+async def test_position_whose_coin_has_a_new_creator_is_sold_with_the_new_creators_vault(
+    lab: Lab, signal: ExitSignal
+) -> None:
+    held = await hold(lab, exits=ExitsSettings(max_hold_ms=86_400_000))
+    lab.node.on_send = lab.node.lands
+    assert lab.transport.account(POOL.pool, curve_data(held.after, creator=key(77)))
+    held.keeper.signal(signal)
+    await held.running
+    (raw,) = dict.fromkeys(lab.node.sent)
+    assert creator_vault_address(key(77)) in accounts_of(raw)
+    assert creator_vault_address(POOL.creator) not in accounts_of(raw)
+
+
+async def test_sell_that_fails_for_an_accounts_rent_pays_it_the_next_time(lab: Lab) -> None:
+    held = await hold(lab, exits=ExitsSettings(max_hold_ms=86_400_000))
+    err = {"InsufficientFundsForRent": {"account_index": 4}}
+    first: list[bytes] = []
+
+    def on_send(raw: bytes) -> None:
+        first[:] = first or [raw]
+        if raw == first[0]:
+            lab.node.fails(raw, err)
+        else:
+            lab.node.lands(raw)
+
+    lab.node.on_send = on_send
+    held.keeper.signal(HONEYPOT)
+    await until(lambda: first)
+    lab.jump_when_asleep()
+    await held.running
+    assert held.position.state == "closed"
+    _, second = dict.fromkeys(lab.node.sent)
+    (paid,) = [
+        ix for ix in VersionedTransaction.from_bytes(second).message.instructions if bytes(ix.data)[:4] == b"\2\0\0\0"
+    ]
+    keys = accounts_of(second)
+    assert keys[bytes(paid.accounts)[1]] == creator_vault_address(POOL.creator)
+    assert int.from_bytes(bytes(paid.data)[4:], "little") == await lab.context.rpc.get_minimum_balance(0)
+
+
+async def test_shelf_that_is_laid_two_hundred_times_keeps_its_limit(lab: Lab) -> None:
+    held = await hold(lab, exits=ExitsSettings(max_hold_ms=86_400_000))
+    lab.node.on_send = lab.node.lands
+
+    async def lay() -> None:
+        lab.node.height += 51
+        await lab.context.blockhashes.refresh()
+        assert held.keeper.lay_shelf()
+
+    for _ in range(200):
+        await lay()
+    held.keeper.signal(HONEYPOT)
+    await held.running
+    (first,) = held.sells
+    assert unit_limit_of(lab.node.sent[0]) == QUICK.fees.sell_unit_limit
+    assert first.limit == 0
 
 
 async def test_pool_that_cannot_pay_leaves_the_position_stuck_without_a_sell(lab: Lab) -> None:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from slotzero.errors import RpcError, TransportError
@@ -13,13 +14,15 @@ from slotzero.safety.honeypot import HoneypotChecker
 from slotzero.solana.addresses import TOKEN_2022_PROGRAM
 from slotzero.solana.rpc import MIN_CONTEXT_SLOT_NOT_REACHED
 from slotzero.solana.token import AccountState, TokenAccount
+from slotzero.solana.transaction import SignedTransaction, compute_budget, sign
 from slotzero.trading import recovery
-from slotzero.trading.journal import IntentLanded, IntentSent, PositionRecord
+from slotzero.trading.journal import IntentLanded, IntentSent, IntentUnknown, PositionRecord, PositionStuck
 from slotzero.trading.probe import RentFacts
 from slotzero.trading.recovery import Recovery, compare
 from slotzero.trading.sniper import Sniper
-from slotzero.units import Lamports, LamportsDelta, Slot, TokenAmount, WallNs
+from slotzero.units import ComputeUnits, Lamports, LamportsDelta, MicroLamportsPerCu, Slot, TokenAmount, WallNs
 from trading_lab import (
+    BLOCKHASH,
     SIGNER,
     Lab,
     buy_event,
@@ -27,6 +30,7 @@ from trading_lab import (
     key,
     pump_pool,
     pump_traders,
+    sell_event,
     signed_buy,
     trading_lab,
     until,
@@ -256,3 +260,57 @@ async def test_wallet_that_is_not_read_in_time_does_not_hold_up_the_start(
         await it.recovery.start()  # the paper clock stands still: the second attempt never comes
         await until(lambda: it.sniper.keepers)
         assert "no answer within 0.05 s" in it.recovery.differences[0].detail
+
+
+def signed_sell() -> SignedTransaction:
+    """A sell of all that is held, signed by an earlier run."""
+    market = pump_traders().market(POOL, WALLET)
+    instructions = [
+        *compute_budget(ComputeUnits(100_000), MicroLamportsPerCu(0)),
+        *market.sell(TokenAmount(1_000), Lamports(500), closes_account=False),
+    ]
+    return sign(SIGNER, instructions, BLOCKHASH)
+
+
+async def test_position_closed_by_hand_while_its_sell_is_settled_is_sold_after_that_by_one_keeper(
+    tmp_path: Path,
+) -> None:
+    async with start(tmp_path, on_chain=1_000) as it:
+        lab, signed = it.lab, signed_sell()
+        sell = msgspec.structs.replace(
+            sell_event(position="buy", tokens=1_000), signature=signed.signature, raw=signed.raw, mint=MINT
+        )
+        await lab.journal.append(sell)
+        await lab.journal.append(IntentSent(intent="sell"))
+        await it.recovery.start()
+        it.recovery.take_up_again(it.position)
+        it.recovery.take_up_again(it.position)
+        await asyncio.sleep(0.02)
+        assert (lab.node.sent, it.sniper.keepers) == ([], {})
+        lab.node.on_send = lab.node.lands
+        lab.node.height = 400  # the first can land no more
+        await lab.context.blockhashes.refresh()
+        async with asyncio.timeout(10):
+            while it.sniper.tasks:
+                await lab.clock.advance(11_000_000)
+                lab.context.desk._woken.set()
+                await asyncio.sleep(0.002)
+        assert lab.kinds() == ["landed", "expired", "landed"]
+        assert (it.position.state, it.position.reason) == ("closed", "manual")
+
+
+async def test_position_given_up_with_a_sell_of_unknown_fate_is_sold_again_when_that_is_settled(tmp_path: Path) -> None:
+    async with start(tmp_path, on_chain=1_000) as it:
+        lab, signed = it.lab, signed_sell()
+        sell = msgspec.structs.replace(
+            sell_event(position="buy", tokens=1_000), signature=signed.signature, raw=signed.raw, mint=MINT
+        )
+        for event in (sell, IntentUnknown(intent="sell", reason="r"), PositionStuck(intent="buy", reason="r")):
+            await lab.journal.append(event)
+        it.recovery.take_up_again(it.position)
+        await asyncio.sleep(0.02)
+        assert lab.node.sent == []
+        lab.node.confirm(lab.node.record(signed.raw, delta=500))
+        lab.jump_when_asleep()
+        await until(lambda: not it.sniper.tasks)
+        assert (lab.kinds(), it.position.state, lab.node.sent) == (["landed", "landed"], "closed", [])

@@ -359,19 +359,19 @@ async def test_buy_that_failed_is_counted_in_the_venues_words_and_leaves_nothing
     assert {span.component for span in it.sniper.spans}.isdisjoint({Component.EXECUTION, Component.FULL_FLOW})
 
 
-async def test_buy_that_landed_unreadably_is_unknown_and_not_bought_again(it: Scene) -> None:
+async def test_buy_that_landed_unreadably_is_unknown_not_bought_again_and_kept_when_it_can_be_read(it: Scene) -> None:
     it.allows()
     it.lab.node.on_send = lambda raw: it.lab.node.confirm(signature_of(raw))
     it.lab.jump_when_asleep()
     it.sees()
-    await until(it.is_at_rest)
-    assert dict(it.sniper.failed) == {"unknown": 1}
-    assert it.lab.kinds() == ["unknown"]
+    await until(lambda: it.lab.kinds() == ["unknown"])
     assert it.reserved == COST  # it may have been spent
     it.sees()
-    await until(it.is_at_rest)
+    await until(lambda: dict(it.sniper.rejected) == {"already_bought": 1})
     assert len(it.buys) == 1
-    assert dict(it.sniper.rejected) == {"already_bought": 1}
+    it.lab.node.lands(it.lab.node.sent[0])
+    await until(lambda: it.sniper.keepers)
+    assert (it.sniper.bought, dict(it.sniper.failed)) == (1, {})
 
 
 async def test_buy_that_brought_nothing_is_closed_and_watched_by_nobody(it: Scene) -> None:

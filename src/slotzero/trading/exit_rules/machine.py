@@ -58,7 +58,8 @@ class ExitMachine:
     ) -> None:
         if tokens <= 0:
             raise ValueError(f"a position has tokens, got {tokens}")
-        self._pricer = pricer
+        self.pricer = pricer
+        """May be another from one call to the next: what it sells at has changed."""
         self._rules = rules
         self._bought = max(int(tokens), int(bought or 0))
         self._quoted = int(quoted_lamports)
@@ -343,7 +344,7 @@ class ExitMachine:
             self._overtaker = None
 
     def _give_up(self) -> list[ExitCommand]:
-        gave_up = GiveUp(reason=self._reason, attempts=self._attempt)
+        gave_up = GiveUp(reason=self._reason, attempts=self._attempt, is_all=self._exits_all)
         self._attempt, self._retry_at = 0, None
         if self._exits_all:
             self._is_stuck = True
@@ -377,7 +378,7 @@ class ExitMachine:
     def _revalue(self) -> None:
         self._value = None
         if self._state is not None and self._held:
-            quote = self._pricer.quote_sell(self._state.reserves, TokenAmount(self._held))
+            quote = self.pricer.quote_sell(self._state.reserves, TokenAmount(self._held))
             self._value = None if quote is None else int(quote.net)
         self._tighten()
 

@@ -198,10 +198,15 @@ class Graduated(Struct, frozen=True, kw_only=True, tag=True):
 
 
 class GiveUp(Struct, frozen=True, kw_only=True, tag=True):
-    """Every attempt failed. What is held is kept and shown; a later signal tries anew."""
+    """Every attempt failed. What is held is kept and shown; a later signal tries anew.
+
+    Attributes:
+        is_all: All that is held was to be sold; else it was a part, and the rest goes on under its rules.
+    """
 
     reason: ExitReason
     attempts: int
+    is_all: bool
 
 
 class Closed(Struct, frozen=True, kw_only=True, tag=True):

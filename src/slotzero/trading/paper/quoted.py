@@ -27,13 +27,14 @@ from slotzero.trading.fees import network_fee
 from slotzero.trading.paper.fork import ForkRun
 from slotzero.trading.paper.impact import Impact, shifted_pool, shifted_vault
 from slotzero.units import ComputeUnits, Lamports, MicroLamportsPerCu
-from slotzero.venues.pumpfun import FEE_CONFIG, PUMP_PROGRAM, decode_curve, decode_fee_config
+from slotzero.venues.pumpfun import FEE_CONFIG, PUMP_PROGRAM, creator_vault_address, decode_curve, decode_fee_config
 from slotzero.venues.pumpfun.instructions import TradeCall, read_trade
 from slotzero.venues.pumpfun.quote import fee_rates, quote_buy, quote_sell
 from slotzero.venues.records import FeeRates
 
 __all__ = ["run_quoted"]
 
+_WRONG_ADDRESS: Final = 2006
 _TOO_MUCH_REQUIRED: Final = 6002
 _TOO_LITTLE_RECEIVED: Final = 6003
 _NOT_SERVED: Final = 6042
@@ -123,6 +124,8 @@ class _Ledger:
         trade = read_trade(step.data, step.keys) if step.program == PUMP_PROGRAM else None
         if trade is None:
             raise MalformedError(f"an instruction of {step.program} that no quote covers")
+        if trade.creator_vault != creator_vault_address(decode_curve(self._there(trade.curve).data).creator):
+            return _WRONG_ADDRESS  # signed before the curve got another creator
         return self._buy(trade) if trade.is_buy else self._sell(trade)
 
     def pay(self, key: Pubkey, lamports: int) -> None:

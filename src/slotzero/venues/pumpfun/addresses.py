@@ -59,9 +59,14 @@ def curve_v2_address(mint: Pubkey, program: Pubkey = PUMP_PROGRAM) -> Pubkey:
     return Pubkey.find_program_address([b"bonding-curve-v2", bytes(mint)], program)[0]
 
 
-def creator_vault_address(creator: Pubkey) -> Pubkey:
-    """Return the account that collects the creator fees of all coins of `creator`. *Pure.*"""
-    return Pubkey.find_program_address([b"creator-vault", bytes(creator)], PUMP_PROGRAM)[0]
+def creator_vault_address(creator: Pubkey | None) -> Pubkey:
+    """Return the account that collects the creator fees of all coins of `creator`. *Pure.*
+
+    Args:
+        creator: As the curve says; None = the curve has none, and its trades name the vault of the zero key.
+    """
+    seed = bytes(32) if creator is None else bytes(creator)
+    return Pubkey.find_program_address([b"creator-vault", seed], PUMP_PROGRAM)[0]
 
 
 def user_volume_accumulator_address(user: Pubkey) -> Pubkey:

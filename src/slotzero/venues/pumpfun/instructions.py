@@ -54,6 +54,7 @@ __all__ = [
     "create_associated_token_account",
     "create_v2",
     "fee_recipients",
+    "has_fee_recipients",
     "read_trade",
     "sell",
     "trade_accounts",
@@ -129,6 +130,12 @@ class TradeAccounts(Struct, frozen=True, kw_only=True):
 def wallet_accounts(user: Pubkey) -> WalletAccounts:
     """Derive what a trade needs of a wallet. *Pure.* Do it at start-up, not on the hot path."""
     return WalletAccounts(user=user, volume_accumulator=user_volume_accumulator_address(user))
+
+
+def has_fee_recipients(settings: Global, *, is_mayhem: bool) -> bool:
+    """Whether Global names receivers of a coin's fees: without them no trade is possible. *Pure.*"""
+    protocol = settings.reserved_fee_recipients if is_mayhem else settings.fee_recipients
+    return bool(protocol and settings.buyback_fee_recipients)
 
 
 def fee_recipients(settings: Global, *, is_mayhem: bool, choice: int = 0) -> tuple[Pubkey, Pubkey]:

@@ -6,16 +6,19 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from solders.account import Account
 from solders.pubkey import Pubkey
 
 from paper_lab import FREE, PaperLab, buy_of, market_on, trade, world_with_coin
 from slotzero.errors import MalformedError
+from slotzero.solana.addresses import SYSTEM_PROGRAM
 from slotzero.solana.transaction import SignedTransaction
 from slotzero.trading.paper import Fork
 from slotzero.trading.paper.fork import ForkRun, parse
 from slotzero.trading.paper.quoted import run_quoted
 from slotzero.units import Lamports, TokenAmount
 from slotzero.venues.market import PoolState
+from slotzero.venues.pumpfun import creator_vault_address
 from trading_lab import LAUNCH, SIGNER, moved, pump_pool
 
 
@@ -89,6 +92,24 @@ async def test_refusals_by_formula_are_those_of_the_program() -> None:
     await both.agree(buy)
     run = await both.agree(market.sell(tokens, Lamports(10**12), closes_account=False), 2_000)
     assert market.is_slippage(run.err)
+
+
+async def test_trade_of_an_earlier_creator_is_refused_as_by_the_program_and_the_fitted_one_fills() -> None:
+    both = Both(10**10)
+    tokens, buy = buy_of(both.market)
+    await both.agree(buy)
+    chain, curve = both.world.chain, both.world.chain.account(both.pool.pool)
+    assert curve is not None
+    creator = Pubkey.from_bytes(bytes(31) + b"\x4d")
+    data = curve.data[:49] + bytes(creator) + curve.data[81:]
+    chain.set_account(both.pool.pool, Account(curve.lamports, data, curve.owner))
+    chain.set_account(creator_vault_address(creator), Account(10**7, b"", SYSTEM_PROGRAM))
+    stale = both.market
+    run = await both.agree(stale.sell(tokens, Lamports(0), closes_account=False), 2_000)
+    assert stale.explain(run.err) == "ConstraintSeeds"
+    assert stale.explain((await both.agree(stale.buy(tokens, Lamports(10**10)), 2_500)).err) == "ConstraintSeeds"
+    both.market = stale.fitting(stale.decode_state(data))
+    assert (await both.agree(both.market.sell(tokens, Lamports(0), closes_account=True), 3_000)).err is None
 
 
 async def test_what_it_does_not_know_is_malformed_not_guessed_at() -> None:
