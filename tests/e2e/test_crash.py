@@ -7,6 +7,7 @@ import pytest
 
 from crash_bot import STAGES
 from crash_harness import crash
+from slotzero.workloads.bot_run import MOVED_OUTSIDE
 
 KILLS = 20
 
@@ -27,3 +28,5 @@ def test_bot_killed_again_and_again_loses_and_doubles_nothing(
     assert set(STAGES) <= set(result.kills)
     assert result.judgement.buys >= KILLS
     assert result.document["differences"] == []
+    moves = [event for event in result.events if event.get("reason") == MOVED_OUTSIDE]
+    assert moves == [], "what an order did was taken for money that was moved"

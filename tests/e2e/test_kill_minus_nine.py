@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bot_process import attached_config, finish, journal_events, kill, localnet, start_bot, wait_for_event
+from slotzero.workloads.bot_run import MOVED_OUTSIDE
 
 # A slot of 40 ms: a buy killed between its intent and its send can no longer land after 150 of them, six seconds.
 KILLED_AT = [("IntentSigned", "buy"), ("IntentSent", "buy"), ("IntentLanded", "buy"), ("IntentSent", "sell")]
@@ -48,6 +49,9 @@ def test_bot_killed_at_each_step_loses_and_doubles_nothing(tmp_path: Path) -> No
             "unexplained_lamports": 0,
         }
         assert set(signed) == ended, "an intent has no end"
+        assert not [e for e in events if e.get("reason") == MOVED_OUTSIDE], (
+            "an order was taken for money that was moved"
+        )
 
         # From here on the chain alone is asked.
         landed_buys: Counter[str] = Counter()

@@ -227,6 +227,7 @@ def assert_reconciled(document: dict[str, Any], journal: Path) -> None:
     assert paper["failed_lamports"] == failed_fees == -sum(event["lamports_delta"] for event in failed)
     assert paper["free_lamports"] == moved + fees + paper["tips_lamports"]
     assert paper["net_lamports"] == moved - failed_fees == document["wallet"]["change_lamports"]
+    assert document["pnl"]["run_lamports"] == paper["net_lamports"], "the fees of failed buys included"
     charged = paper["fees_lamports"] + paper["tips_lamports"] + paper["failed_lamports"]
     assert paper["free_lamports"] - charged == paper["net_lamports"]
 

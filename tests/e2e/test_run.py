@@ -46,11 +46,12 @@ def test_run_until_three_closed_prints_the_document_of_the_contract(tmp_path: Pa
 
     wallet = document["wallet"]
     pnl = sum(position["pnl_lamports"] for position in document["positions"])
+    assert document["pnl"]["run_lamports"] == wallet["change_lamports"], "PnL is the wallet's real balance change"
     if not snipes["failed"]:  # a failed buy costs its fee and belongs to no position
-        assert pnl == wallet["change_lamports"], "PnL is the wallet's real balance change"
+        assert pnl == wallet["change_lamports"]
 
     calls = document["rpc_calls"]
-    assert calls.get("plan", 0) == 0, "no RPC call stands between a frame and signed bytes"
+    assert calls["plan"] == 0, "no RPC call stands between a frame and signed bytes"
     assert calls["safety"] <= 2 * snipes["detected"]
 
 
@@ -93,6 +94,7 @@ def test_rival_in_front_makes_a_buy_fail_by_slippage_and_cost_its_fee_alone(tmp_
 
     assert document["snipes"]["failures"].get("TooMuchSolRequired", 0) >= 1
     assert document["invariants"] == ZERO
+    assert document["pnl"]["run_lamports"] == document["wallet"]["change_lamports"], "the failed buys' fees included"
 
 
 def test_interrupt_sells_what_is_held_and_prints_what_it_has(tmp_path: Path) -> None:

@@ -119,6 +119,18 @@ async def test_pool_address_leads_to_the_same_token(chain: LocalnetEndpoints) ->
     assert (report.pool.mint, report.verdict.decision) == (mint, "ALLOW")
 
 
+async def test_newest_pool_is_found_without_an_address(chain: LocalnetEndpoints) -> None:
+    known = [(await checked(chain, mint_of(index))).pool for index in (0, COINS - 1)]
+    newest = (await check_token(Settings(), is_newest=True, rpc_url=chain.rpc)).pool
+    assert newest.slot >= known[1].slot > known[0].slot
+
+
+async def test_chain_without_pools_has_no_newest_one() -> None:
+    async with running_localnet(slot_ms=50, seed=SEED) as endpoints:
+        with pytest.raises(SlotzeroError, match="knows no pool that was created of late; start a chain with"):
+            await check_token(Settings(), is_newest=True, rpc_url=endpoints.rpc)
+
+
 async def test_complete_curve_is_reported(chain: LocalnetEndpoints, rpc: RpcClient) -> None:
     index = next(i for i in range(COINS) if plan_coin(Mix(), SEED, i).kind is CoinKind.HONEST and i >= 3)
     mint = mint_of(index)

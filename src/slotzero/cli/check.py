@@ -25,6 +25,9 @@ def check(
     mint: Annotated[str | None, typer.Argument(help="The token's mint address.")] = None,
     *,
     pool: Annotated[str | None, typer.Option(help="The address of its pool, instead of the mint's.")] = None,
+    is_newest: Annotated[
+        bool, typer.Option("--newest", help="The token of the newest pool on the chain, instead of a mint.")
+    ] = False,
     config: Annotated[Path | None, typer.Option(help="A TOML file: its limits, and its cluster.rpc_url.")] = None,
     rpc: Annotated[
         str | None, typer.Option(help="The chain; without it the configured one, else 127.0.0.1:8899.")
@@ -36,11 +39,12 @@ def check(
 ) -> None:
     """Judge one token by every safety layer: verdict, evidence and what it says of itself.
 
-    Needs a running chain (`slotzero localnet`). Buys nothing: the round trip is simulated, paid by the faucet.
+    Needs a running chain (`slotzero localnet --launches-per-s 1`). Buys nothing: the round trip is simulated, paid by
+    the faucet.
 
     The exit code is 0 when the token is allowed, 1 when it is denied or cannot be judged, 2 for wrong use.
 
-    Example: slotzero check 9yhJ3kHkDs5ePoAZsyTLBTqYQqUDxcS7Fi5yJPZLNgNn --json
+    Example: slotzero check --newest --json
     """
     # Here, so that `slotzero --help` loads none of the bot's parts.
     import uvloop  # noqa: PLC0415
@@ -49,7 +53,9 @@ def check(
 
     settings = settings_file.load(config)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        report = runner.run(check_token(settings, mint=mint, pool=pool, rpc_url=rpc, wants_offchain=wants_offchain))
+        report = runner.run(
+            check_token(settings, mint=mint, pool=pool, is_newest=is_newest, rpc_url=rpc, wants_offchain=wants_offchain)
+        )
     typer.echo(json.dumps(check_document(report), indent=2) if is_json else _as_text(report))
     if report.verdict.decision != "ALLOW":
         raise typer.Exit(_NOT_ALLOWED)

@@ -93,6 +93,6 @@ def _show(status: "Status", *, as_json: bool) -> None:
         return
     from rich.console import Console  # noqa: PLC0415 as above
 
-    from slotzero.observe.console import status_view  # noqa: PLC0415
+    from slotzero.observe.console import status_view, widened  # noqa: PLC0415
 
-    Console(file=sys.stdout).print(status_view(status))
+    widened(Console(file=sys.stdout)).print(status_view(status))

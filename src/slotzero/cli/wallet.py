@@ -25,6 +25,7 @@ T = TypeVar("T")
 wallet_app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
     help="Keep wallets in an encrypted keystore; fund, rotate, sweep and tidy them. Secret keys are never printed.",
 )
 

@@ -1,11 +1,16 @@
-"""What a person sees of a run: a live table on a terminal, and a summary at the end."""
+"""What a person sees of a run: a live table on a terminal, and a summary at the end.
+
+Numbers, ids and states are never shortened: where there is no room, columns that can be spared are left out and texts
+are wrapped. What is no terminal is as wide as `widened` makes it, so that a line can be searched for.
+"""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -20,7 +25,7 @@ from slotzero.trading.sniper import Refused
 from slotzero.units import format_sol
 from slotzero.workloads.bot_run import BotRun
 
-__all__ = ["live_view", "print_summary", "status_view"]
+__all__ = ["live_view", "print_summary", "status_view", "widened"]
 
 _SHOWN_LIVE: Final = 8
 _SHOWN_AT_END: Final = 100
@@ -29,13 +34,30 @@ _SOL_DIGITS: Final = 6
 _KEY_ENDS: Final = 4
 _ID_CHARS: Final = 8
 _DETAIL_CHARS: Final = 90
+_GAP: Final = 2
+_SYMBOL_CHARS: Final = 12
+_WIDE: Final = 200
+"""Characters of a line where no terminal says how many there are."""
+_UNBOUNDED: Final = 10_000
+_SPARED: Final = (("mint", 20), ("stop", 20), ("paid", 10), ("worth", 10), ("reason", 5), ("symbol", 5))
+"""The columns of positions that are left out in this order, each where texts of so many characters have no room."""
+_WRAPPED: Final = ("symbol", "reason")
+_FIGURES: Final = ("paid", "worth", "stop", "PnL (SOL)")
+
+
+def widened(console: Console) -> Console:
+    """Return the console, with a fixed width if it is no terminal: else it would be 80 characters wide."""
+    if not console.is_terminal:
+        console.width = _WIDE
+    return console
 
 
 def live_view(report: EngineReport) -> RenderableType:
     """Return the tables of a run under way."""
+    change = sum(standing.balance - standing.start_lamports for standing in report.wallets)
     return Group(
-        _counts(report),
-        _positions(report.positions[-_SHOWN_LIVE:], report),
+        _counts(report, change),
+        _positions(_of_this_run(report)[-_SHOWN_LIVE:], report),
         _refusals(report),
         _latency_table(report),
     )
@@ -43,54 +65,96 @@ def live_view(report: EngineReport) -> RenderableType:
 
 def print_summary(console: Console, run: BotRun) -> None:
     """Print what a finished run has done."""
-    report = run.report
-    console.print(_counts(report))
-    if report.positions:
-        console.print(_positions(report.positions[-_SHOWN_AT_END:], report))
-        left_out = report.forgotten_positions + max(len(report.positions) - _SHOWN_AT_END, 0)
+    report, console = run.report, widened(console)
+    console.print(_counts(report, run.pnl_lamports))
+    if run.positions:
+        console.print(_positions(run.positions[-_SHOWN_AT_END:], report))
+        left_out = run.forgotten_positions + max(len(run.positions) - _SHOWN_AT_END, 0)
         if left_out:
             console.print(f"  and {left_out} before them")
+        taken_up = sum(position.id in run.start.left_positions for position in run.positions)
+        if taken_up:
+            console.print(f"  {taken_up} bought by an earlier run: what was paid before this run is not in its PnL")
     if report.refusals:
         console.print(_refusals(report))
     if run.cluster != "replay":  # whose time stands still while the program works
         console.print(_latency_table(report))
-    console.print(_facts(run))
+    facts = _facts(run)
+    console.print(_grid(facts))
+    # Alone and unwrapped, so that it can be copied: a terminal wraps it without cutting it in two.
+    pad = max(len(name) for name, _ in facts) + _GAP
+    console.print(Text.assemble(("journal".ljust(pad), "bold"), run.journal or "not kept"), soft_wrap=True)
 
 
 def status_view(status: Status) -> RenderableType:
     """Return what a running bot says of itself over its control socket."""
-    table = _table("positions", "id", "symbol", "mint", "state", "reason")
-    for name in ("paid", "worth", "stop", "PnL (SOL)"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for position in status.positions:
-        worth, stop = position.value_lamports, position.stop_lamports
-        table.add_row(
-            position.id[:_ID_CHARS],
-            _plain(position.symbol),
-            _short(position.mint),
-            position.state,
-            _plain(position.reason),
-            _sol(position.quoted_lamports),
-            "" if worth is None else _sol(worth),
-            "" if stop is None else _sol(stop),
-            _sol(position.pnl_lamports + (worth or 0)),
-        )
     halted = f"   buying is stopped: {status.halted}" if status.halted else ""
     counts = (
         f"process {status.pid}   seen {status.detected}   bought {status.bought}   closed {status.closed}   "
         f"buys under way {status.buys_under_way}{halted}"
     )
-    return Group(Text(counts, style="bold"), table)
+    rows: list[dict[str, str | Text]] = [
+        {
+            "id": position.id[:_ID_CHARS],
+            "symbol": _symbol(position.symbol),
+            "mint": _short(position.mint),
+            "state": position.state,
+            "reason": _plain(position.reason),
+            "paid": _sol(position.quoted_lamports),
+            "worth": _sol_or_blank(position.value_lamports),
+            "stop": _sol_or_blank(position.stop_lamports),
+            "PnL (SOL)": _sol(position.pnl_lamports + (position.value_lamports or 0)),
+        }
+        for position in status.positions
+    ]
+    names = ("id", "symbol", "mint", "state", "reason", "paid", "worth", "stop", "PnL (SOL)")
+    return Group(Text(counts, style="bold"), _PositionTable(names, rows))
 
 
-def _facts(run: BotRun) -> Table:
+class _PositionTable:
+    """A table of positions that leaves out what can be spared where it would not fit.
+
+    Args:
+        names: Its columns, from the left.
+        rows: Each with a cell for each of them.
+    """
+
+    def __init__(self, names: Sequence[str], rows: Sequence[dict[str, str | Text]]) -> None:
+        self._names = names
+        self._rows = rows
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        names, unbounded = list(self._names), options.update(width=_UNBOUNDED)
+        for spared, text_chars in _SPARED:
+            wanted = self._table(names, text_chars=text_chars)
+            if Measurement.get(console, unbounded, wanted).maximum <= options.max_width:
+                break
+            if spared in names:
+                names.remove(spared)
+        yield self._table(names)
+
+    def _table(self, names: Sequence[str], *, text_chars: int | None = None) -> Table:
+        table = _table("positions")
+        for name in names:
+            is_text = name in _WRAPPED
+            table.add_column(
+                name,
+                no_wrap=not is_text,
+                overflow="fold",
+                justify="right" if name in _FIGURES else "left",
+                max_width=text_chars if is_text else None,
+            )
+        for row in self._rows:
+            table.add_row(*(row[name] for name in names))
+        return table
+
+
+def _facts(run: BotRun) -> list[tuple[str, str]]:
     report = run.report
-    change = run.end_lamports - run.start_lamports
     pace = "joined" if run.slot_ms is None else f"slots of {run.slot_ms} ms, seed {run.seed}"
     calls = ", ".join(f"{purpose} {count}" for purpose, count in sorted(report.rpc_calls.items()))
-    table = Table.grid(padding=(0, 2))
-    for name, fact in (
-        ("wallet", f"{report.wallet} changed by {_sol(change)} SOL"),
+    return [
+        *_money_facts(run),
         (
             "checks",
             (
@@ -107,8 +171,29 @@ def _facts(run: BotRun) -> Table:
             f"{'embedded' if run.cluster == 'localnet' else run.cluster}, {pace}, {as_ms(run.duration_ns) / 1000:.1f} s"
             + ("; waited time is its slot timer and loopback" if run.cluster == "localnet" else ""),
         ),
-        ("journal", run.journal or "not kept"),
-    ):
+    ]
+
+
+def _money_facts(run: BotRun) -> list[tuple[str, str]]:
+    """What the wallets changed by, and what of that, or before it, was not trading in this run."""
+    report, start = run.report, run.start
+    others = f" and {len(report.wallets) - 1} more" if len(report.wallets) > 1 else ""
+    facts = [("wallet", f"{report.wallet}{others} changed by {_sol(run.change_lamports)} SOL")]
+    if run.all_runs_lamports != run.pnl_lamports:
+        facts.append(("all runs", f"{_sol(run.all_runs_lamports)} SOL by all orders in this journal"))
+    if start.moved_lamports:
+        facts.append(
+            ("moved", f"{_sol(start.moved_lamports)} SOL outside of trading before this run; the journal knows it now")
+        )
+    if start.moved_lamports is None and run.unexplained_lamports:
+        why = "when it began an order had no end yet, or the newest slots did not agree"
+        facts.append(("unexplained", f"may be older than this run: {why}; the next start tells it apart"))
+    return facts
+
+
+def _grid(facts: Sequence[tuple[str, str]]) -> Table:
+    table = Table.grid(padding=(0, _GAP))
+    for name, fact in facts:
         table.add_row(Text(name, style="bold"), Text(fact, overflow="fold"))
     return table
 
@@ -161,9 +246,9 @@ def _table(title: str, *columns: str) -> Table:
     return table
 
 
-def _counts(report: EngineReport) -> Text:
+def _counts(report: EngineReport, pnl_lamports: int) -> Text:
+    """What was seen and done, with what the wallets changed by and what is still held would bring."""
     rejected, failed = sum(report.rejected.values()), sum(report.failed.values())
-    pnl = report.forgotten_pnl_lamports + sum(_pnl(position, report) for position in report.positions)
     reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(report.failed.items()))
     parts = [
         f"seen {report.detected}",
@@ -171,28 +256,36 @@ def _counts(report: EngineReport) -> Text:
         f"bought {report.bought}",
         f"failed {failed}" + (f" ({reasons})" if reasons else ""),
         f"closed {report.closed}",
-        f"PnL {_sol(pnl)} SOL",
+        f"PnL {_sol(pnl_lamports)} SOL",
     ]
+    if report.values:
+        parts.append(f"holding {_sol(sum(value or 0 for value in report.values.values()))} SOL")
     return Text("   ".join(parts), style="bold")
 
 
-def _positions(positions: Iterable[PositionRecord], report: EngineReport) -> Table:
-    table = _table("positions", "symbol", "mint", "state", "reason")
-    for name in ("paid", "worth", "PnL (SOL)"):
-        table.add_column(name, justify="right", no_wrap=True)
+def _of_this_run(report: EngineReport) -> list[PositionRecord]:
+    """Return the positions that are held, and as many of the newest closed ones as this run has closed."""
+    closed = [position.id for position in report.positions if position.state == "closed"]
+    earlier = set(closed[: max(len(closed) - report.closed, 0)])
+    return [position for position in report.positions if position.id not in earlier]
+
+
+def _positions(positions: Iterable[PositionRecord], report: EngineReport) -> RenderableType:
+    rows: list[dict[str, str | Text]] = []
     for position in positions:
-        worth = report.values.get(position.id)
         pnl = _pnl(position, report)
-        table.add_row(
-            _plain(position.pool.symbol),
-            _short(str(position.pool.mint)),
-            position.state,
-            _plain(position.reason),
-            _sol(position.quoted_lamports),
-            "" if worth is None else _sol(worth),
-            Text(_sol(pnl), style="" if position.state != "closed" else "green" if pnl > 0 else "red"),
+        rows.append(
+            {
+                "symbol": _symbol(position.pool.symbol),
+                "mint": _short(str(position.pool.mint)),
+                "state": position.state,
+                "reason": _plain(position.reason),
+                "paid": _sol(position.quoted_lamports),
+                "worth": _sol_or_blank(report.values.get(position.id)),
+                "PnL (SOL)": Text(_sol(pnl), style="" if position.state != "closed" else "green" if pnl > 0 else "red"),
+            }
         )
-    return table
+    return _PositionTable(("symbol", "mint", "state", "reason", "paid", "worth", "PnL (SOL)"), rows)
 
 
 def _pnl(position: PositionRecord, report: EngineReport) -> int:
@@ -243,9 +336,18 @@ def _plain(text: str) -> Text:
     return Text("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text))
 
 
+def _symbol(text: str) -> Text:
+    """Return a coin's symbol, which may be of any length, as far as a table has room for it."""
+    return _plain(text if len(text) <= _SYMBOL_CHARS else f"{text[: _SYMBOL_CHARS - 1]}…")
+
+
 def _short(key: str) -> str:
     return f"{key[:_KEY_ENDS]}…{key[-_KEY_ENDS:]}"
 
 
 def _sol(lamports: int) -> str:
     return format_sol(lamports)[: _SOL_DIGITS - 9]
+
+
+def _sol_or_blank(lamports: int | None) -> str:
+    return "" if lamports is None else _sol(lamports)

@@ -74,7 +74,8 @@ def run_document(run: BotRun) -> dict[str, object]:
             }
             for item in report.differences
         ],
-        "positions": [_position(position) for position in report.positions],
+        "pnl": {"run_lamports": run.pnl_lamports, "all_runs_lamports": run.all_runs_lamports},
+        "positions": [_position(position, run) for position in report.positions],
         "older_positions": {"closed": report.forgotten_positions, "pnl_lamports": report.forgotten_pnl_lamports},
         "latency_ms": {component.value: _figures(whole) for component, (whole, _) in figures.items()},
         "own_ms": {component.value: _figures(own) for component, (_, own) in figures.items() if own is not None},
@@ -119,12 +120,13 @@ def run_document(run: BotRun) -> dict[str, object]:
         },
         "wallet": {
             "address": str(report.wallet),
-            "start_lamports": run.start_lamports,
+            "start_lamports": run.start.lamports,
             "end_lamports": run.end_lamports,
-            "change_lamports": run.end_lamports - run.start_lamports,
+            "change_lamports": run.change_lamports,
             "expected_lamports": run.expected_lamports,
+            "moved_before_lamports": run.start.moved_lamports,
         },
-        "rpc_calls": report.rpc_calls,
+        "rpc_calls": _calls(report),
         "rpc_calls_per_snipe": _per_snipe(report),
         "endpoints": [msgspec.to_builtins(endpoint) for endpoint in report.endpoints],
         "feed": {
@@ -144,10 +146,14 @@ def run_document(run: BotRun) -> dict[str, object]:
     }
 
 
+def _calls(report: EngineReport) -> dict[str, int]:
+    """Return the calls by purpose; those between a frame and signed bytes even where there were none."""
+    return {"plan": 0, **report.rpc_calls}
+
+
 def _per_snipe(report: EngineReport) -> dict[str, float]:
     """Return the calls by purpose for each pool that was detected, refused ones included."""
-    calls = {"plan": 0, **report.rpc_calls}
-    return {purpose: round(count / max(report.detected, 1), 3) for purpose, count in calls.items()}
+    return {purpose: round(count / max(report.detected, 1), 3) for purpose, count in _calls(report).items()}
 
 
 def _environment(run: BotRun) -> dict[str, object]:
@@ -170,7 +176,7 @@ def _environment(run: BotRun) -> dict[str, object]:
     }
 
 
-def _position(position: PositionRecord) -> dict[str, object]:
+def _position(position: PositionRecord, run: BotRun) -> dict[str, object]:
     return {
         "id": position.id,
         "mint": str(position.pool.mint),
@@ -181,7 +187,15 @@ def _position(position: PositionRecord) -> dict[str, object]:
         "tokens": position.tokens,
         "quoted_lamports": position.quoted_lamports,
         "pnl_lamports": position.pnl_lamports,
+        "run": _which_run(position, run),
     }
+
+
+def _which_run(position: PositionRecord, run: BotRun) -> str:
+    """Return who held a position: this run alone, an earlier one first ("taken_up"), or earlier ones alone."""
+    if position.id in run.start.closed_positions:
+        return "earlier"
+    return "taken_up" if position.id in run.start.left_positions else "this"
 
 
 def _ms(durations: Iterable[DurationNs]) -> Percentiles | None:

@@ -38,6 +38,7 @@ from slotzero.trading.plan import plan_buy
 from slotzero.trading.probe import read_rent, round_trip_probe
 from slotzero.units import LAMPORTS_PER_SOL, Lamports, MonoNs, Slot, TokenAmount
 from slotzero.venues.pumpfun import PUMP_PROGRAM, decode_curve
+from slotzero.venues.pumpfun.addresses import MINT_AUTHORITY
 from slotzero.venues.records import NewPool
 from slotzero.venues.registry import PUMPFUN
 
@@ -52,6 +53,8 @@ _LOOK_EVERY_S: Final = 0.01
 _BUDGET_MS: Final = 5_000
 """A person waits: what takes longer than a snipe can afford is still an answer."""
 _HISTORY: Final = 1_000
+_NEWEST: Final = 20
+"""Creations that are looked at for one that did not fail."""
 _COMMITMENT: Final = "processed"
 
 
@@ -82,6 +85,7 @@ async def check_token(
     *,
     mint: str | None = None,
     pool: str | None = None,
+    is_newest: bool = False,
     rpc_url: str | None = None,
     wants_offchain: bool = False,
 ) -> CheckReport:
@@ -92,7 +96,8 @@ async def check_token(
     Args:
         settings: The limits, and where the chain is when `rpc_url` does not say so.
         mint: The token, or None.
-        pool: Its pool, or None: exactly one of the two.
+        pool: Its pool, or None.
+        is_newest: Whether the token of the newest pool on the chain is meant: exactly one of the three.
         rpc_url: The chain; None = the configured one, or where a localnet listens by default.
         wants_offchain: Whether to ask the host in the token's uri, which a stranger chose.
 
@@ -100,13 +105,16 @@ async def check_token(
         UsageError: An address is none, or the chain is no slotzero localnet.
         SlotzeroError: There is no such token or pool, or the chain cannot be asked.
     """
-    if (mint is None) == (pool is None):
-        raise UsageError("give either a MINT or --pool ADDRESS")
-    key = _address(mint if mint is not None else str(pool))
+    if (mint is not None) + (pool is not None) + is_newest != 1:
+        raise UsageError("give either a MINT, --pool ADDRESS or --newest")
+    key = None if is_newest else _address(mint if mint is not None else str(pool))
     url = _loopback(rpc_url or settings.cluster.rpc_url or DEFAULT_RPC)
     async with RpcClient(url) as rpc:
         await _require_localnet(rpc)
-        found = key if mint is not None else await _mint_of(rpc, key)
+        if key is None:
+            found = await _newest_mint(rpc)
+        else:
+            found = key if mint is not None else await _mint_of(rpc, key)
         return await _check(rpc, found, settings, wants_offchain=wants_offchain)
 
 
@@ -236,6 +244,20 @@ async def _mint_of(rpc: Rpc, pool: Pubkey) -> Pubkey:
             if PUMPFUN.pool_address(mint) == pool:
                 return mint
     raise SlotzeroError(f"the mint of pool {pool} cannot be found: the pool holds none of its tokens; give the MINT")
+
+
+async def _newest_mint(rpc: Rpc) -> Pubkey:
+    """Find what was created last: the venue's mint authority takes part in creations alone."""
+    for made in await RpcReader(rpc).signatures(MINT_AUTHORITY, _NEWEST):
+        record = None if made.err is not None else await rpc.get_transaction(made.signature, "confirmed")
+        for balance in () if record is None else record.token_balances:
+            mint = _address(balance.mint)
+            if balance.owner == str(PUMPFUN.pool_address(mint)):
+                return mint
+    raise SlotzeroError(
+        f"{rpc.endpoint} knows no pool that was created of late; start a chain with "
+        "`slotzero localnet --launches-per-s 1` and wait some seconds, or give a MINT"
+    )
 
 
 # ---- the chain -----------------------------------------------------------------------------------------------------

@@ -123,8 +123,9 @@ def test_fault_reaches_the_edge(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("args", "sentence"),
     [
-        ([], "give either a MINT or --pool ADDRESS"),
-        ([MINT, "--pool", MINT], "give either a MINT or --pool ADDRESS"),
+        ([], "give either a MINT, --pool ADDRESS or --newest"),
+        ([MINT, "--pool", MINT], "give either a MINT, --pool ADDRESS or --newest"),
+        ([MINT, "--newest"], "give either a MINT, --pool ADDRESS or --newest"),
         (["nonsense"], "'nonsense' is no address"),
         ([MINT, "--rpc", "https://mainnet.example/key?x=1"], "--rpc expects a loopback address"),
         ([MINT, "--rpc", "http://10.0.0.1:8899"], "--rpc expects a loopback address"),

@@ -3,14 +3,16 @@
 import io
 import json
 import math
+import re
 
 import msgspec
 import pytest
 from rich.console import Console
 
+from slotzero.control import PositionView, Status
 from slotzero.detection.records import DetectorStats, DropReason
 from slotzero.engine import EngineReport
-from slotzero.observe.console import live_view, print_summary
+from slotzero.observe.console import live_view, print_summary, status_view, widened
 from slotzero.observe.run_document import run_document
 from slotzero.solana.reads import ReadStats
 from slotzero.trace import Component, Span
@@ -21,10 +23,20 @@ from slotzero.trading.limits import Limits, LimitsRules
 from slotzero.trading.loop_watch import LoopDelay
 from slotzero.trading.rug_rules import RugAlert
 from slotzero.trading.sniper import Refused
+from slotzero.trading.wallets.book import WalletStanding
 from slotzero.units import DurationNs, Lamports, LamportsDelta, Slot, TokenAmount, WallNs
-from slotzero.workloads.bot_run import BotRun
+from slotzero.workloads.bot_run import BotRun, RunStart
 from trading_lab import SIGNER, pump_pool
 
+STARTED = RunStart(
+    lamports=Lamports(2_000),
+    moved_lamports=LamportsDelta(0),
+    has_open_orders=False,
+    traded_lamports=LamportsDelta(0),
+    closed_positions=frozenset(),
+    left_positions=frozenset(),
+    forgotten_positions=7,
+)
 NASTY = "\x1b[2J\x1b]0;owned\x07\x9b31m\u202e\r\n\x00[bold]</script>\U0001f680"
 
 
@@ -102,9 +114,10 @@ def finished(**changes: object) -> BotRun:
         slot_ms=200,
         seed=7,
         duration_ns=DurationNs(12_345_678_901),
-        start_lamports=Lamports(2_000),
+        start=STARTED,
         end_lamports=Lamports(1_000),
         expected_lamports=990,
+        all_runs_lamports=LamportsDelta(-1_010),
     )
     inner = {name: value for name, value in changes.items() if name in EngineReport.__struct_fields__}
     outer = {name: value for name, value in changes.items() if name not in inner}
@@ -187,6 +200,51 @@ def test_wallet_that_holds_more_or_less_than_the_journal_says_is_an_invariant_br
     assert document()["wallet"]["change_lamports"] == -1_000  # type: ignore[index]
 
 
+def before(**changes: object) -> RunStart:
+    return msgspec.structs.replace(STARTED, **changes)
+
+
+def test_result_is_this_runs_and_that_of_all_runs_stands_apart() -> None:
+    read = document(start=before(traded_lamports=LamportsDelta(35_000)), all_runs_lamports=LamportsDelta(33_990))
+    assert read["pnl"] == {"run_lamports": -1_010, "all_runs_lamports": 33_990}
+
+
+@pytest.mark.parametrize("changes", [{"start": before(has_open_orders=True)}, {"unknown_open": 1}])
+def test_result_is_the_whole_change_of_the_wallets_where_an_order_has_no_end(changes: dict[str, object]) -> None:
+    assert document(**changes)["pnl"]["run_lamports"] == -1_000  # type: ignore[index]
+
+
+@pytest.mark.parametrize("lamports", [None, 0, -1_030_686_041])
+def test_money_that_was_moved_before_the_run_is_told(lamports: int | None) -> None:
+    read = document(start=before(moved_lamports=lamports))
+    assert read["wallet"]["moved_before_lamports"] == lamports  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("start", "whose"),
+    [
+        (before(), "this"),
+        (before(left_positions=frozenset({"b1"})), "taken_up"),
+        (before(closed_positions=frozenset({"b1"})), "earlier"),
+    ],
+)
+def test_position_says_which_run_held_it(start: RunStart, whose: str) -> None:
+    positions = document(start=start)["positions"]
+    assert isinstance(positions, list)
+    assert [position["run"] for position in positions] == [whose]
+
+
+def test_positions_of_this_run_that_are_forgotten_are_counted_without_those_of_earlier_ones() -> None:
+    earlier = frozenset({"a1", "a2", "b1"})  # of which b1 is still known
+    run = finished(start=before(closed_positions=earlier, forgotten_positions=1), forgotten_positions=7)
+    assert run.forgotten_positions == 7 - 1 - 2
+
+
+@pytest.mark.parametrize("calls", [{}, {"safety": 8}])
+def test_calls_between_a_frame_and_signed_bytes_are_named_even_if_there_are_none(calls: dict[str, int]) -> None:
+    assert document(rpc_calls=calls)["rpc_calls"] == {"plan": 0, **calls}
+
+
 def test_large_numbers_and_strange_texts_survive() -> None:
     positions = document()["positions"]
     assert isinstance(positions, list)
@@ -248,3 +306,125 @@ def test_tables_show_a_strangers_text_without_what_a_terminal_acts_on(
     if not changes:
         assert "[bold]</script>" in text  # and is not taken for markup
         assert "unexplained lamports 10" in text
+
+
+# ---- as text -------------------------------------------------------------------------------------------------------
+
+
+def printed(view: object, *, width: int = 200) -> str:
+    """What a terminal of that width shows."""
+    out = io.StringIO()
+    Console(file=out, width=width, force_terminal=True, color_system=None).print(view)
+    return out.getvalue()
+
+
+def summary(*, width: int = 200, **changes: object) -> str:
+    out = io.StringIO()
+    print_summary(Console(file=out, width=width, force_terminal=True, color_system=None), finished(**changes))
+    return out.getvalue()
+
+
+def test_summary_begins_with_this_runs_result() -> None:
+    start = before(traded_lamports=LamportsDelta(35_055_000))
+    text = summary(start=start, all_runs_lamports=LamportsDelta(35_055_000))
+    assert "PnL 0.000000 SOL" in text.splitlines()[0]
+    assert "0.035055 SOL by all orders in this journal" in text
+
+
+def test_summary_of_a_first_run_says_nothing_of_other_runs() -> None:
+    text = summary()
+    assert "all runs" not in text
+    assert "moved" not in text
+
+
+def test_summary_tells_money_that_was_moved_before_the_run() -> None:
+    text = summary(start=before(moved_lamports=LamportsDelta(-1_030_686_041)))
+    assert "-1.030686 SOL outside of trading before this run" in text
+
+
+def test_summary_says_when_what_is_unexplained_may_be_older() -> None:
+    assert "may be older than this run" in summary(start=before(moved_lamports=None))
+    assert "may be older" not in summary(start=before(moved_lamports=None), end_lamports=Lamports(990))
+
+
+def test_summary_lists_the_positions_of_this_run_alone() -> None:
+    assert "stuck" in summary()
+    assert "stuck" not in summary(start=before(closed_positions=frozenset({"b1"})))
+    assert "1 bought by an earlier run: what was paid before this run is not in its PnL" in summary(
+        start=before(left_positions=frozenset({"b1"}))
+    )
+
+
+def test_live_table_shows_what_the_wallets_changed_by_and_no_position_of_an_earlier_run() -> None:
+    standing = WalletStanding(
+        wallet=SIGNER.pubkey,
+        balance=Lamports(1_900_000_000),
+        start_lamports=Lamports(2_000_000_000),
+        free_lamports=0,
+        reserved_lamports=0,
+        at_risk_lamports=0,
+        open_positions=1,
+        spent_hour_lamports=0,
+        spent_day_lamports=0,
+        uses=0,
+    )
+    held = finished().report.positions[0]
+    earlier = msgspec.structs.replace(held, id="b0", state="closed", reason="long_ago")
+    report = finished(
+        wallets=(standing,), positions=(earlier, held), values={"b1": Lamports(90_000_000)}, closed=0
+    ).report
+    text = printed(live_view(report))
+    assert "PnL -0.100000 SOL   holding 0.090000 SOL" in text
+    assert "long_ago" not in text
+    assert "stuck" in text
+
+
+def status(**changes: object) -> Status:
+    position = PositionView(
+        id="9aed27dc51b94a95a0c1d3b0c2a4a1de",
+        mint="9yhJ3kHkDs5ePoAZsyTLBTqYQqUDxcS7Fi5yJPZLNgNn",
+        symbol="A-VERY-LONG-SYMBOL-OF-A-COIN",
+        venue="pumpfun",
+        wallet="W",
+        state="graduated",
+        reason="its curve is complete and trades elsewhere",
+        tokens=1,
+        quoted_lamports=123_095_000_000,
+        value_lamports=122_090_000_000,
+        stop_lamports=118_076_000_000,
+        pnl_lamports=-123_100_000_000,
+    )
+    shown = msgspec.structs.replace(position, **changes)
+    return Status(
+        pid=1, detected=1, bought=1, closed=0, refused={}, failed={}, buys_under_way=0, halted="", positions=(shown,)
+    )
+
+
+@pytest.mark.parametrize("width", [40, 50, 60, 70, 80, 100, 120, 200])
+def test_positions_show_numbers_ids_and_states_whole_or_not_at_all(width: int) -> None:
+    text = printed(status_view(status()), width=width)
+    assert all(word in text for word in ("9aed27dc", "graduated", "-1.010000"))
+    figures = re.findall(r"-?\d+\.\d+", text)
+    assert set(figures) <= {"123.095000", "122.090000", "118.076000", "-1.010000"}
+    assert all(len(line) <= width for line in text.splitlines()[1:])
+
+
+def test_positions_leave_out_the_mint_first_and_the_stop_next() -> None:
+    texts = [printed(status_view(status()), width=width) for width in (60, 80, 100, 115, 160)]
+    shown = [[name for name in ("mint", "stop", "paid", "worth") if name in text] for text in texts]
+    assert shown == [[], ["worth"], ["paid", "worth"], ["stop", "paid", "worth"], ["mint", "stop", "paid", "worth"]]
+
+
+def test_summary_at_80_columns_shows_numbers_and_states_whole() -> None:
+    assert all(word in summary(width=80) for word in ("0.095000", "stuck", "-0.000005"))
+
+
+@pytest.mark.parametrize("width", [40, 80])
+def test_path_of_the_journal_is_printed_whole(width: int) -> None:
+    path = "/home/somebody/.local/state/slotzero/live/" + 5 * "a-folder-in-between/" + "journal.sqlite3"
+    assert path in summary(width=width, journal=path)
+
+
+def test_what_is_no_terminal_is_wide() -> None:
+    assert widened(Console(file=io.StringIO())).width == 200
+    assert widened(Console(file=io.StringIO(), force_terminal=True, width=80)).width == 80

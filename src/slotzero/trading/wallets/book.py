@@ -65,12 +65,14 @@ class WalletStanding(Struct, frozen=True, kw_only=True):
     """One wallet as it stands, for showing.
 
     Attributes:
+        start_lamports: Its balance when it was taken into the book.
         free_lamports: What a new buy may cost; can be negative.
         uses: Buys made and under way, what earlier runs made included when it was recalled.
     """
 
     wallet: Pubkey
     balance: Lamports
+    start_lamports: Lamports
     free_lamports: int
     reserved_lamports: int
     at_risk_lamports: int
@@ -94,12 +96,13 @@ class _Wallet:
         "open",
         "pubkey",
         "reserved",
+        "start",
         "uses",
     )
 
     def __init__(self, pubkey: Pubkey, balance: int, kept: int) -> None:
         self.pubkey = pubkey
-        self.balance = balance
+        self.balance = self.start = balance
         self.kept = kept
         self.is_open = True
         """Whether it may be chosen; a retired one still holds what it holds."""
@@ -294,6 +297,7 @@ class WalletBook:
         return WalletStanding(
             wallet=wallet,
             balance=Lamports(entry.balance),
+            start_lamports=Lamports(entry.start),
             free_lamports=entry.free,
             reserved_lamports=entry.reserved,
             at_risk_lamports=entry.at_risk + entry.reserved,

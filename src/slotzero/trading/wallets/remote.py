@@ -4,7 +4,7 @@ Only its `TransactionSigner` shape is taken: it signs the bytes it is given. The
 send it themselves, so that what lands is not what was planned and written down; they are refused. A remote signature
 costs a network round trip: for a treasury, not for the hot path.
 
-Source: solana-keychain 2.0.0. Install it with `pip install "slotzero[keychain]"`.
+Source: solana-keychain 2.0.0. Install it with `.venv/bin/python -m pip install -e '.[keychain]'`.
 """
 
 import asyncio
@@ -71,7 +71,8 @@ class RemoteSigner:
             keychain = importlib.import_module("solana_keychain")
         except ModuleNotFoundError as error:
             raise UsageError(
-                'remote signers need the package solana-keychain; install it with `pip install "slotzero[keychain]"`'
+                "remote signers need the package solana-keychain; install it from the checkout with "
+                "`.venv/bin/python -m pip install -e '.[keychain]'`"
             ) from error
         if not isinstance(signer, keychain.TransactionSigner):
             raise UsageError(

@@ -220,3 +220,10 @@ def test_number_of_wallets_and_reservations_is_bounded(monkeypatch: pytest.Monke
     for _ in range(3):
         chosen(book.choose(Lamports(1), 0))
     assert refused(book.choose(Lamports(1), 0)) == "too_many_reservations"
+
+
+def test_standing_keeps_the_balance_a_wallet_began_with() -> None:
+    book = book_of((A, 1_000))
+    book.on_balance(A, Lamports(900))
+    standing = book.standing(A, 0)
+    assert (standing.start_lamports, standing.balance) == (1_000, 900)
