@@ -12,9 +12,10 @@ from scripted_node import ScriptedNode, eventually, scripted_nodes
 from slotzero.clock import Clock, SystemClock, TestClock, ms
 from slotzero.errors import RateLimitedError, RpcError, TransportError
 from slotzero.secret import Secret
+from slotzero.solana import http
 from slotzero.solana.blockhash import BlockhashCache
 from slotzero.solana.endpoints import BreakerRules, EndpointPool, EndpointSpec, Limits
-from slotzero.solana.rpc import SignatureStatus
+from slotzero.solana.rpc import CrowdedError, SignatureStatus
 from slotzero.trading.order import AskStatus, Expired, Order
 from slotzero.units import BlockHeight, Lamports, MonoNs, Slot
 
@@ -279,6 +280,116 @@ async def test_send_nobody_took_tells_the_refusal_rather_than_the_silence() -> N
         nodes[0].fault, nodes[1].errors["sendTransaction"] = "drop", (-32003, "signature verification failure")
         with pytest.raises(RpcError, match="signature verification failure"):
             await pool.send_transaction(b"bytes")
+
+
+# ---- sends in a pause ----------------------------------------------------------------------------------------------
+
+
+async def pause_sends(pool: EndpointPool, node: ScriptedNode, retry_after: str | None) -> None:
+    """Let a buy hear a 429, after which the node takes everything again."""
+    node.fault, node.faulty, node.retry_after = "429", {"sendTransaction"}, retry_after
+    with pytest.raises(RateLimitedError):
+        await pool.send_transaction(b"buy")
+    node.fault = None
+
+
+async def test_pause_of_sends_holds_back_buys_and_lets_a_sell_through_once_a_second() -> None:
+    clock = TestClock()
+    async with scripted_nodes(1) as nodes, pool_of(nodes, clock=clock) as pool, asyncio.TaskGroup() as tasks:
+        await pause_sends(pool, nodes[0], "7")
+        assert await pool.send_transaction(b"sell", purpose="exit") == "signature"
+        with pytest.raises(RateLimitedError):
+            await pool.send_transaction(b"buy")
+        sells = [tasks.create_task(pool.send_transaction(sell, purpose="exit")) for sell in (b"second", b"third")]
+        await clock.advance(S - 1)
+        assert counts(nodes, "sendTransaction") == [2]  # the buy that was refused, and the first sell
+        await clock.advance(1)
+        await sells[0]
+        assert not sells[1].done()
+        await clock.advance(S)
+        assert await sells[1] == "signature"
+        assert counts(nodes, "sendTransaction") == [4]
+
+
+async def test_sell_waits_for_no_try_when_the_pause_is_over_before_there_is_one() -> None:
+    clock = TestClock()
+    async with scripted_nodes(1) as nodes, pool_of(nodes, clock=clock) as pool, asyncio.TaskGroup() as tasks:
+        await pause_sends(pool, nodes[0], None)
+        assert await pool.send_transaction(b"sell", purpose="exit") == "signature"
+        sells = [tasks.create_task(pool.send_transaction(b"sell", purpose="exit")) for _ in range(5)]
+        await clock.advance(ms(500))
+        assert [await sell for sell in sells] == ["signature"] * 5
+
+
+async def test_sell_the_endpoint_answers_with_429_prolongs_the_pause_and_the_next_waits_for_its_turn() -> None:
+    clock = TestClock()
+    async with scripted_nodes(1) as nodes, pool_of(nodes, clock=clock) as pool, asyncio.TaskGroup() as tasks:
+        await pause_sends(pool, nodes[0], "5")
+        nodes[0].fault = "429"
+        for _ in range(4):
+            sell = tasks.create_task(_is_refused(pool))
+            await clock.advance(S)
+            await sell
+        nodes[0].fault = None
+        await clock.advance(2 * S)  # what the buy was told to wait for is over by now, what the sells were told is not
+        with pytest.raises(RateLimitedError):
+            await pool.send_transaction(b"buy")
+        assert counts(nodes, "sendTransaction") == [5]
+
+
+async def _is_refused(pool: EndpointPool) -> None:
+    with pytest.raises(RateLimitedError):
+        await pool.send_transaction(b"sell", purpose="exit")
+
+
+async def test_pause_of_sends_is_ten_seconds_at_most_and_one_of_reads_as_long_as_asked() -> None:
+    clock = TestClock()
+    async with scripted_nodes(1) as nodes, pool_of(nodes, clock=clock, max_wait_ms=3_600_000) as pool:
+        await pause_sends(pool, nodes[0], "300")
+        nodes[0].fault, nodes[0].faulty = "429", {"getBalance"}
+        with pytest.raises(RateLimitedError):
+            await balance(pool)
+        nodes[0].fault = None
+        async with asyncio.TaskGroup() as tasks:
+            send, read = tasks.create_task(pool.send_transaction(b"buy")), tasks.create_task(balance(pool))
+            await clock.advance(10 * S)
+            assert await send == "signature"
+            assert not read.done()
+            await clock.advance(290 * S)
+            assert await read == 5
+
+
+async def test_sell_goes_to_the_endpoint_that_has_asked_for_no_pause_whatever_another_asks_for() -> None:
+    async with scripted_nodes(2) as nodes, pool_of(nodes) as pool:
+        nodes[0].fault, nodes[0].faulty, nodes[0].retry_after = "429", {"sendTransaction"}, "7"
+        for _ in range(3):
+            assert await pool.send_transaction(b"sell", purpose="exit") == "signature"
+        assert counts(nodes, "sendTransaction") == [2, 3]  # the first, one try in the pause
+
+
+async def test_send_one_endpoint_put_off_and_another_never_answered_may_have_been_taken() -> None:
+    async with scripted_nodes(2) as nodes, pool_of(nodes) as pool:
+        nodes[0].fault, nodes[1].fault = "429", "drop"
+        with pytest.raises(TransportError) as caught:
+            await pool.send_transaction(b"bytes")
+        assert not isinstance(caught.value, CrowdedError)
+
+
+async def test_call_our_own_calls_leave_no_place_for_costs_the_endpoint_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(http, "_MOST_CALLS", 0)
+    async with scripted_nodes(1) as nodes, pool_of(nodes, timeout_ms=20) as pool:
+        before = pool.stats()[0]
+        for _ in range(5):
+            with pytest.raises(CrowdedError, match="too many calls were under way"):
+                await pool.send_transaction(b"bytes")
+            with pytest.raises(CrowdedError):
+                await balance(pool)
+        after = pool.stats()[0]
+        assert (after.state, after.failures, after.score_ns) == ("closed", {}, before.score_ns)
+        assert after.abandoned == 10
+        assert nodes[0].calls.total() == 0
 
 
 # ---- expiry --------------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from chain_world import SOL
 from scripted_node import eventually
 from slotzero.clock import SystemClock
 from slotzero.detection import Detector
+from slotzero.detection.landed_prices import read_landed_price
 from slotzero.detection.updates import read_update
 from slotzero.errors import SubscriptionError, TransportError
 from slotzero.localnet import geyser_port
@@ -98,6 +99,23 @@ async def test_same_creations_give_equal_pools_through_logs_and_geyser() -> None
     assert any(pool.creator_bought for pool in heard["update"])
     assert by_update.stats.dropped == by_log.stats.dropped == {}
     assert by_update.stats.pools == len(mints)
+
+
+async def test_update_tells_what_a_launch_paid_and_that_it_wrote_to_its_curve() -> None:
+    mix = Mix()
+    async with wire_lab() as lab:
+        ear = Ear(lab.geyser)
+        async with running(ear.feed.run):
+            await ear.feed.live.wait()
+            launcher = Launcher(lab.chain, LauncherConfig(mix=mix))
+            mint = launcher.launch(script_coin(7, 0, plan_coin(mix, 7, 0)))
+            await eventually(lambda: ear.updates)
+    landed = read_landed_price(ear.updates[0])
+    assert landed is not None
+    assert mint is not None
+    assert bytes(PUMPFUN.pool_address(mint)) in landed.written
+    assert bytes(PUMP_PROGRAM) in set(landed.accounts) - set(landed.written)
+    assert landed.payer == landed.accounts[0]
 
 
 async def test_lost_stream_comes_back_and_the_gap_is_told() -> None:

@@ -13,16 +13,21 @@ import slotzero.engine.engine as engine_module
 from slotzero.clock import TestClock
 from slotzero.config import SafetySettings
 from slotzero.engine import Engine, EngineReport
-from slotzero.errors import JournalError, SubscriptionError, TransportError
+from slotzero.errors import JournalError, SubscriptionError, TransportError, UsageError
 from slotzero.localnet import genesis
 from slotzero.secret import Secret
+from slotzero.solana.addresses import COMPUTE_BUDGET_PROGRAM
 from slotzero.solana.geyser import GeyserEndpoint, GeyserFeed
+from slotzero.solana.geyser_proto import geyser_pb2 as geyser
+from slotzero.solana.geyser_proto import solana_storage_pb2 as storage
 from slotzero.solana.pubsub import Connection, PubSub
+from slotzero.trading.fee_policy import FeeRules
 from slotzero.trading.journal import (
     IntentExpired,
     IntentFailed,
     IntentLanded,
     IntentSent,
+    IntentSigned,
     IntentUnknown,
     JournalState,
     PositionStuck,
@@ -30,7 +35,7 @@ from slotzero.trading.journal import (
 )
 from slotzero.trading.limits import Limits, LimitsRules
 from slotzero.trading.probe import RentFacts
-from slotzero.units import Lamports, LamportsDelta, Slot, TokenAmount
+from slotzero.units import Lamports, LamportsDelta, MonoNs, Slot, TokenAmount
 from slotzero.venues.pumpfun.addresses import FEE_CONFIG, GLOBAL
 from slotzero.venues.registry import PUMPFUN
 from trading_lab import (
@@ -43,6 +48,7 @@ from trading_lab import (
     PaperTransport,
     buy_event,
     curve_data,
+    key,
     moved,
     pump_pool,
     sell_event,
@@ -329,6 +335,30 @@ async def test_geyser_stream_that_cannot_be_had_is_tried_again_and_ends_nothing(
     assert "http://127.0.0.1:1: the subscription was refused" in caplog.text
 
 
+async def test_prices_of_a_geyser_stream_reach_the_fee_policy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def tell(feed: GeyserFeed) -> None:
+        keys = [bytes(32), bytes(PUMPFUN.program), bytes(COMPUTE_BUDGET_PROGRAM)]
+        price = storage.CompiledInstruction(program_id_index=2, data=b"\3" + (4_400_000).to_bytes(8, "little"))
+        message = storage.Message(account_keys=keys, instructions=[price])
+        info = geyser.SubscribeUpdateTransactionInfo(transaction=storage.Transaction(message=message))
+        told = geyser.SubscribeUpdateTransaction(transaction=info, slot=5)
+        update = geyser.SubscribeUpdate(transaction=told).SerializeToString()
+        for _ in range(FeeRules().min_price_samples):
+            feed._handler(update, MonoNs(0))
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(GeyserFeed, "run", tell)
+    run = Run(tmp_path, geyser=[GeyserEndpoint(url=Secret("http://127.0.0.1:1"))])
+
+    async def wait(engine: Engine) -> None:
+        await run.has_begun()
+        market = engine._parts.context.fees.market
+        await until(lambda: market.landed_at("pumpfun", 75) == (4_400_000, FeeRules().min_price_samples))
+        engine.stop()
+
+    await run(wait)
+
+
 async def test_connection_that_stays_lost_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = Run(tmp_path)
 
@@ -358,6 +388,37 @@ async def test_connection_that_comes_back_in_time_does_not_even_if_it_is_lost_ag
         engine.stop()
 
     await run(flap)
+
+
+async def test_panic_sells_what_was_given_up_too(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    await run.left(bought(), landed())
+    run.node.on_send = lambda raw: run.node.fails(raw, {"InstructionError": [2, {"Custom": 17}]})
+
+    async def panic(engine: Engine) -> None:
+        await run.has_begun()
+        await engine.close_position("b")
+        await until(lambda: run.state.positions["b"].state == "stuck")
+        run.node.on_send = run.node.lands
+        assert (await engine.panic("a test")).positions == ("b",)
+        await until(lambda: run.state.positions["b"].state == "closed")
+        engine.stop()
+
+    await run(panic)
+
+
+async def test_position_of_a_wallet_without_a_key_cannot_be_closed(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    await run.left(msgspec.structs.replace(cast("IntentSigned", bought()), wallet=key(5)), landed())
+
+    async def close(engine: Engine) -> None:
+        await run.has_begun()
+        with pytest.raises(UsageError, match="none of this run's"):
+            await engine.close_position("b")
+        assert (await engine.panic("a test")).positions == ()
+        engine.stop()
+
+    await run(close)
 
 
 async def test_cancelled_run_leaves_everything_to_the_journal(tmp_path: Path) -> None:

@@ -176,8 +176,10 @@ class TradeSettings(_Section, frozen=True, kw_only=True):
 class FeesSettings(_Section, frozen=True, kw_only=True):
     """What a transaction offers for its place in a block: its priority fee is unit price times unit limit.
 
-    Limits and prices are learned from what lands; the three values below hold until enough has been seen. The embedded
-    chain is first come, first served: there a higher price buys nothing.
+    Limits and prices are learned from what lands; the three values below hold until enough has been seen. What others
+    paid is known from a Geyser stream alone, and so are the percentiles; without one a price is what the node calls the
+    least that landed lately, and an emergency pays a multiple of it. The embedded chain is first come, first served:
+    there a higher price buys nothing.
     """
 
     unit_price_microlamports_per_cu: Annotated[
@@ -191,9 +193,19 @@ class FeesSettings(_Section, frozen=True, kw_only=True):
     min_price_microlamports_per_cu: Annotated[
         MicroLamportsPerCu, _about("A buy that cannot offer this much is not sent.", unit=_PRICE, ge=0, le=10**9)
     ] = MicroLamportsPerCu(1_000)
-    entry_percentile: Annotated[int, _percent("Which percentile of the prices that landed a buy offers.")] = 75
-    exit_percentile: Annotated[int, _percent("The same for a sell.")] = 50
-    emergency_percentile: Annotated[int, _percent("The same for an emergency sell.")] = 95
+    entry_percentile: Annotated[
+        int, _percent("Which percentile of the prices that landed a buy offers; with a Geyser stream only.")
+    ] = 75
+    exit_percentile: Annotated[int, _percent("The same for a sell, with a Geyser stream only.")] = 50
+    emergency_percentile: Annotated[int, _percent("The same for an emergency sell, with a Geyser stream only.")] = 95
+    emergency_multiplier_bps: Annotated[
+        int,
+        _bps(
+            "Without one, or before it has told enough: what an emergency sell offers of another sell's price.",
+            ge=10_000,
+            le=1_000_000,
+        ),
+    ] = 30_000
     escalation_bps: Annotated[
         int, _bps("What a price is multiplied by after the transaction before it expired.", ge=10_000, le=20_000)
     ] = 15_000

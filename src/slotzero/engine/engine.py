@@ -21,6 +21,7 @@ from slotzero.clock import Clock, add_ms
 from slotzero.config import SafetySettings, Settings
 from slotzero.detection.detector import Detector
 from slotzero.detection.trade_router import TradeRouter
+from slotzero.engine.price_feed import PriceFeed
 from slotzero.engine.report import EngineReport, Panic
 from slotzero.errors import MalformedError, SubscriptionError, TransportError, UsageError
 from slotzero.hook import Hook, PoolSeen, ignore
@@ -347,14 +348,22 @@ class Engine:
                     await asyncio.sleep(0)
 
     async def _follow_geyser(self) -> None:
-        """Listen to a Geyser stream beside the WebSocket feed: whichever tells first of a pool is believed."""
+        """Listen to a Geyser stream beside the WebSocket feed: whichever tells first of a pool is believed.
+
+        It alone tells what others pay for their place.
+        """
         # Here: it loads gRPC and protobuf, 33 MB that a run without such a stream need not carry.
+        from slotzero.detection.landed_prices import read_landed_price  # noqa: PLC0415
         from slotzero.detection.updates import read_update  # noqa: PLC0415
         from slotzero.solana.geyser import GeyserFeed  # noqa: PLC0415
+
+        market = self._parts.context.fees.market
+        prices = PriceFeed(market, venues=self._venues, ours=self._signers, read=read_landed_price)
 
         def on_update(update: bytes, now: MonoNs) -> None:
             for pool in self._detector.on_update(update, now, read_update):
                 self._on_pool(pool, "geyser")
+            prices.on_update(update)
 
         delay_ms = _GEYSER_AGAIN_MS
         while True:
@@ -400,8 +409,16 @@ class Engine:
         """
         self._limits.kill(reason)
         sniper = self._parts.sniper
-        panic = Panic(positions=tuple(sniper.keepers), buys_under_way=sniper.buys_under_way)
+        stuck = [
+            position
+            for position in self._journal.state.held_positions()
+            if position.state == "stuck" and position.wallet in self._signers
+        ]
+        kept = dict.fromkeys([*sniper.keepers, *(position.id for position in stuck)])
+        panic = Panic(positions=tuple(kept), buys_under_way=sniper.buys_under_way)
         sniper.sell_everything()
+        for position in stuck:
+            self._parts.recovery.take_up_again(position)
         await self._journal.append(halt_changed(self._limits))
         return panic
 
@@ -422,6 +439,8 @@ class Engine:
         if len(matches) != 1:
             what = "no position" if not matches else f"{len(matches)} positions"
             raise UsageError(f"there is {what} whose id begins with {position_id!r}; `slotzero positions` lists them")
+        if matches[0].wallet not in self._signers:
+            raise UsageError(f"its wallet {matches[0].wallet} is none of this run's: start a run that has its key")
         keeper = sniper.keepers.get(matches[0].id)
         if keeper is not None:
             keeper.signal(manual_signal())

@@ -26,7 +26,7 @@ from msgspec import Struct
 
 from slotzero import __version__
 
-__all__ = ["AddressError", "HttpClient", "HttpReply", "ProtocolError", "TooLargeError"]
+__all__ = ["AddressError", "CrowdedTimeoutError", "HttpClient", "HttpReply", "ProtocolError", "TooLargeError"]
 
 _MOST_CALLS: Final = 64
 _KEPT_IDLE_S: Final = 60.0
@@ -46,6 +46,18 @@ class AddressError(OSError):
 
 class ProtocolError(ConnectionError):
     """The other side does not speak HTTP/1.1 as it should, or hung up before its reply was complete."""
+
+
+class CrowdedTimeoutError(TimeoutError):
+    """The call had to wait for a place behind other calls of this client: its time is no measure of the other side's.
+
+    Attributes:
+        has_left: Whether it was begun at last. False = it never got a place, and nothing of it was sent.
+    """
+
+    def __init__(self, *, has_left: bool) -> None:
+        self.has_left = has_left
+        super().__init__("other calls had all places")
 
 
 class TooLargeError(ConnectionError):
@@ -109,15 +121,19 @@ class HttpClient:
             is_urgent: Whether it takes one of the places kept for such calls.
 
         Raises:
-            TimeoutError: It was not answered in time. Whether it was acted on is unknown.
+            TimeoutError: It was not answered in time. Whether it was acted on is unknown. (`CrowdedTimeoutError` when
+                it had to wait for a place before.)
             OSError: There is no connection, or it ended (`ProtocolError`, `TooLargeError` are among these). After a
                 connection was made, whether the request was acted on is unknown.
         """
         deadline = asyncio.get_running_loop().time() + self._timeout_s
         places = self._urgent_places if is_urgent else self._places
-        if places.locked():
-            async with asyncio.timeout_at(deadline):
-                await places.acquire()
+        if is_crowded := places.locked():
+            try:
+                async with asyncio.timeout_at(deadline):
+                    await places.acquire()
+            except TimeoutError:
+                raise CrowdedTimeoutError(has_left=False) from None
         else:
             await places.acquire()  # does not wait, and needs no timer
         connection: _Connection | None = None
@@ -127,6 +143,10 @@ class HttpClient:
                 async with asyncio.timeout_at(deadline):
                     connection = await self._connect()
             return await connection.ask(self._head(below), body, deadline)
+        except TimeoutError:
+            if is_crowded:
+                raise CrowdedTimeoutError(has_left=True) from None
+            raise
         finally:
             places.release()
             if connection is not None and connection.is_free:

@@ -19,7 +19,7 @@ from solders.pubkey import Pubkey
 
 from slotzero.errors import MalformedError, RateLimitedError, RpcError, TransportError
 from slotzero.secret import redacted_url
-from slotzero.solana.http import HttpClient, TooLargeError
+from slotzero.solana.http import CrowdedTimeoutError, HttpClient, TooLargeError
 from slotzero.solana.transaction import RecentBlockhash
 from slotzero.units import BlockHeight, Lamports, MicroLamportsPerCu, Slot
 
@@ -27,6 +27,7 @@ __all__ = [
     "MIN_CONTEXT_SLOT_NOT_REACHED",
     "AccountInfo",
     "Commitment",
+    "CrowdedError",
     "Purpose",
     "RecentFee",
     "Rpc",
@@ -40,8 +41,9 @@ __all__ = [
 ]
 
 Commitment = Literal["processed", "confirmed", "finalized"]
-Purpose = Literal["startup", "warm", "plan", "safety", "send", "confirm", "account"]
-"""What a call is for. `plan` must stay at zero: it exists to be counted."""
+Purpose = Literal["startup", "warm", "plan", "safety", "send", "exit", "confirm", "account"]
+"""What a call is for. `plan` must stay at zero: it exists to be counted. `exit` is a send that matters more than
+others, a sell: a pause an endpoint has asked for slows it down and does not stop it (see `endpoints`)."""
 
 MIN_CONTEXT_SLOT_NOT_REACHED: Final = -32016
 """The RPC error of a node that has not come as far as `minContextSlot`; another node may have."""
@@ -53,6 +55,19 @@ _MAX_REPLY_BYTES: Final = 32 << 20
 _HTTP_OK: Final = 200
 _HTTP_TOO_MANY: Final = 429
 _RETRY_AFTER_DIGITS: Final = 9
+_SENDS: Final[frozenset[Purpose]] = frozenset({"send", "exit"})
+
+
+class CrowdedError(TransportError):
+    """Our own other calls to an endpoint took the time of this one: its silence says nothing of the endpoint.
+
+    Attributes:
+        has_left: Whether it was asked at last, so that it may have been done. False = nothing was sent.
+    """
+
+    def __init__(self, endpoint: str, message: str, *, has_left: bool) -> None:
+        self.has_left = has_left
+        super().__init__(endpoint, message)
 
 
 class WithSlot(Struct, Generic[T], frozen=True, kw_only=True):
@@ -422,6 +437,10 @@ class Rpc(abc.ABC):
         """Hand `raw` to the node, without preflight and without the node's own retries. Returns the signature.
 
         A reply means the node took it, nothing more. *Cancellation: leaves an unknown send.*
+
+        Args:
+            raw: The signed transaction.
+            purpose: "send", or "exit" for a sell.
         """
         options = {"encoding": "base64", "skipPreflight": True, "maxRetries": 0}
         return await self._call("sendTransaction", [b64encode(raw).decode(), options], str, purpose)
@@ -486,9 +505,14 @@ class RpcClient(Rpc):
         self._next_id += 1
         body = msgspec.json.encode({"jsonrpc": "2.0", "id": self._next_id, "method": method, "params": params})
         try:
-            reply = await http.post(body, below=below, is_urgent=purpose == "send")
+            reply = await http.post(body, below=below, is_urgent=purpose in _SENDS)
         except TooLargeError:
             raise MalformedError(f"{self.endpoint}: {method} answered with more than 32 MiB") from None
+        except CrowdedTimeoutError as error:
+            why = "came too late to be answered in time" if error.has_left else "was not asked"
+            raise CrowdedError(
+                self.endpoint, f"{method} {why}: too many calls were under way", has_left=error.has_left
+            ) from None
         except TimeoutError:
             raise TransportError(self.endpoint, f"{method} was not answered in time") from None
         except OSError as error:

@@ -7,16 +7,17 @@ all orders that are due; polling each order on its own cost 110 ms more at p95 i
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection
+from functools import partial
 from typing import Final, Literal
 
 import msgspec
 from msgspec import Struct
 
 from slotzero.clock import Clock, elapsed_ns, later
-from slotzero.errors import EndpointError, MalformedError, RpcError
+from slotzero.errors import EndpointError, MalformedError, RateLimitedError, RpcError
 from slotzero.solana.blockhash import BlockhashCache
 from slotzero.solana.pubsub import PubSub
-from slotzero.solana.rpc import Rpc
+from slotzero.solana.rpc import CrowdedError, Rpc
 from slotzero.solana.transaction import SignedTransaction
 from slotzero.trading.order import AskStatus, Command, Order, Outcome, Send
 from slotzero.units import NS_PER_MS, DurationNs, MonoNs, Slot
@@ -120,6 +121,7 @@ class OrderDesk:
         on_sent: Callable[[MonoNs], None] | None = None,
         may_send: bool = True,
         send: SendBytes | None = None,
+        is_exit: bool = False,
     ) -> Outcome:
         """Send `signed` and return what became of it, however long the chain takes to say so.
 
@@ -130,6 +132,8 @@ class OrderDesk:
             on_sent: Called with the instant the bytes were handed to the socket for the first time.
             may_send: False to settle an order that an earlier run may have sent.
             send: The path it takes; None = the RPC endpoints.
+            is_exit: Whether it is a sell: endpoints that have asked for patience are tried once a second all the same
+                (see `endpoints`). Only for the RPC endpoints.
         """
         order = Order(
             signed.last_valid_block_height,
@@ -137,7 +141,8 @@ class OrderDesk:
             poll_ns=self._poll_ns,
             may_send=may_send,
         )
-        entry = _Open(signed, order, send or self._rpc.send_transaction)
+        path = send or partial(self._rpc.send_transaction, purpose="exit" if is_exit else "send")
+        entry = _Open(signed, order, path)
         self._open[signed.signature] = entry
         subscription = self._pubsub.subscribe(
             "signatureSubscribe",
@@ -201,6 +206,7 @@ class OrderDesk:
     async def _send(self, entry: _Open) -> None:
         """Send once. Whatever the endpoint says, only the chain decides: the machine goes on asking."""
         if not entry.order.may_send:
+            entry.order.on_not_sent()
             return  # it was told to stop while this send was waiting for its turn
         try:
             await entry.send(entry.signed.raw)
@@ -208,6 +214,8 @@ class OrderDesk:
             log.info("send of %s was refused: %s", entry.signed.signature, error)
         except (EndpointError, MalformedError) as error:
             log.warning("send of %s has no answer: %s", entry.signed.signature, error)
+            if _was_put_off(error):
+                entry.order.on_not_sent()
 
     async def _ask(self, entries: list[_Open], asked: Literal["recent", "history"]) -> None:
         try:
@@ -229,3 +237,8 @@ class OrderDesk:
         if isinstance(result.value, _Value):  # else "receivedSignature", which says nothing about landing
             entry.order.on_notified(Slot(result.context.slot), result.value.err)
             entry.settle()
+
+
+def _was_put_off(error: EndpointError | MalformedError) -> bool:
+    """Tell whether no endpoint has taken the bytes: they were refused for the moment, or have not left."""
+    return isinstance(error, RateLimitedError) or (isinstance(error, CrowdedError) and not error.has_left)

@@ -29,6 +29,7 @@ from slotzero.trading.exit_rules import (
     ExitMachine,
     ExitSignal,
     ExitView,
+    FailedFor,
     GiveUp,
     Graduated,
     Note,
@@ -370,13 +371,15 @@ class PositionKeeper:
             ready = self._signed(sell, await context.blockhashes.wait_usable())
         assert ready is not None, "with a blockhash it is signed or refused"
         if isinstance(ready, Refusal):
-            await self._failed(sell, ready.detail, is_price=False)
+            await self._failed(sell, ready.detail, "other")
             return
         if self._is_closed:  # the sell it was to overtake has landed meanwhile
             context.fees.settle(ready.charge, 0)
             return
         await context.journal.append(ready.event)
-        outcome = await context.desk.execute(ready.signed, on_sent=lambda now: self._sent(ready, now))
+        outcome = await context.desk.execute(
+            ready.signed, on_sent=lambda now: self._sent(ready, now), is_exit=True
+        )
         if isinstance(outcome, Confirmed) and self._trace.at(Stamp.EXIT_CONFIRMED) is None:
             self._trace.mark(Stamp.EXIT_CONFIRMED, context.clock.mono_ns())
         if isinstance(outcome, Failed):  # what it cost is asked beside the next attempt, which need not wait for that
@@ -384,16 +387,18 @@ class PositionKeeper:
             if _is_for_rent(outcome.err):
                 await self._learn_rent()
             why = f"failed: {self._market.explain(outcome.err)}"
-            await self._failed(sell, why, is_price=self._market.is_slippage(outcome.err))
+            await self._failed(sell, why, "price" if self._market.is_slippage(outcome.err) else "other")
             return
         state = await self._account(ready, outcome)
         if state == "landed":
             self._landed(sell, ready)
             return
+        cause: FailedFor = "other"
         if isinstance(outcome, Expired):
             self._expired = expired_send(ready.fees, outcome)
+            cause = "other" if outcome.was_sent else "unsent"
         intent = context.journal.state.intents[ready.event.intent]
-        await self._failed(sell, f"{intent.state}: {intent.reason}", is_price=False)
+        await self._failed(sell, f"{intent.state}: {intent.reason}", cause)
 
     async def _account(self, ready: _Signed, outcome: Outcome) -> IntentState:
         """Write down what a sell has done to the wallet, as soon as the node says so."""
@@ -423,14 +428,14 @@ class PositionKeeper:
         else:
             self.lay_shelf()
 
-    async def _failed(self, sell: Sell, why: str, *, is_price: bool) -> None:
+    async def _failed(self, sell: Sell, why: str, cause: FailedFor) -> None:
         """Tell the machine that a sell has not happened, with the pool as it is now."""
         self._why = why
         log.info("sell %d of %s %s", sell.attempt + 1, self._market.pool.mint, why)
         self._rug.on_sell_settled(sell.id, tokens=0, quote_out=0)
         await self._watch.read()  # the feed may have been silent: what failed was then priced from the past
         now = self._context.clock.mono_ns()
-        self._act(self._machine.on_failed(sell.id, "price" if is_price else "other", now), now)
+        self._act(self._machine.on_failed(sell.id, cause, now), now)
 
     def _signed(self, sell: Sell, blockhash: RecentBlockhash | None) -> "_Signed | Refusal | None":
         """Price and sign a sell from the pool's current state. *Hot path* (about 100 us).

@@ -6,6 +6,9 @@ signature de-duplicates them. Success and failure count only once *confirmed*: a
 When the block height has passed the last valid one, the order is not yet expired: it may have landed just before. It
 is asked for once more with history, twice in a row, and only two "not known" in a row at a height past the limit make
 it `Expired`. No answer is never taken for a "not known".
+
+An expiry of which no send ever left says nothing of the price that was bid: `Expired.was_sent` tells the two apart.
+What the machine has asked to be sent counts as sent until the shell says that it has not left.
 """
 
 from typing import Final, Literal
@@ -35,7 +38,14 @@ class Failed(Struct, frozen=True, tag=True):
 
 
 class Expired(Struct, frozen=True, tag=True):
-    """It did not land and no longer can."""
+    """It did not land and no longer can.
+
+    Attributes:
+        was_sent: Whether an endpoint may have taken its bytes. False = none has: every send was put off, here or by
+            HTTP 429, so its price was never tried and the same intent may be signed again as if it had not been.
+    """
+
+    was_sent: bool = True
 
 
 Outcome = Confirmed | Failed | Expired
@@ -84,6 +94,8 @@ class Order:
         self._height = BlockHeight(0)
         self.outcome: Outcome | None = None
         self.sends = 0
+        self._unsent = 0
+        """How many of them have not left."""
 
     @property
     def is_past_limit(self) -> bool:
@@ -132,6 +144,10 @@ class Order:
             commands.append(Send())
         return commands
 
+    def on_not_sent(self) -> None:
+        """Take back one `Send`: no endpoint has the bytes by it. Not to be called where that is only likely."""
+        self._unsent += 1
+
     def on_notified(self, slot: Slot, err: object) -> None:
         """Take the signature subscription's word, which comes at commitment *confirmed*."""
         self._land(slot, err)
@@ -144,7 +160,8 @@ class Order:
             if asked == "history" and self._unknown_looks < self._last_asks:
                 self._unknown_looks += 1
                 if self._unknown_looks >= _LAST_LOOKS:
-                    self.outcome = Expired()
+                    # One that is only settled was sent by an earlier run.
+                    self.outcome = Expired(was_sent=not self.sends or self.sends > self._unsent)
             return
         self._unknown_looks = 0
         if status.confirmation != "processed":

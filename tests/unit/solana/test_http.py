@@ -18,7 +18,14 @@ from hypothesis import strategies as st
 
 from scripted_node import eventually
 from slotzero.solana import http
-from slotzero.solana.http import AddressError, HttpClient, HttpReply, ProtocolError, TooLargeError
+from slotzero.solana.http import (
+    AddressError,
+    CrowdedTimeoutError,
+    HttpClient,
+    HttpReply,
+    ProtocolError,
+    TooLargeError,
+)
 
 Serve = Callable[["Asked", asyncio.StreamWriter], Awaitable[None]]
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -314,8 +321,42 @@ async def test_call_that_waits_for_a_connection_for_too_long_times_out_and_the_n
     async with serving(serve) as server, server.client(timeout_ms=700) as client:
         outcomes = await asyncio.gather(*(client.post(b"x") for _ in range(70)), return_exceptions=True)
         assert all(isinstance(outcome, TimeoutError) for outcome in outcomes)
+        assert not any(isinstance(outcome, CrowdedTimeoutError) for outcome in outcomes[:64])
+        assert all(isinstance(outcome, CrowdedTimeoutError) for outcome in outcomes[64:])
         gate.set()
         assert (await client.post(b"x")).body == b"ok"
+
+
+async def crowded_out(client: HttpClient, body: bytes) -> CrowdedTimeoutError:
+    with pytest.raises(CrowdedTimeoutError) as caught:
+        await client.post(body)
+    return caught.value
+
+
+async def test_call_that_never_gets_a_place_has_not_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "_MOST_CALLS", 0)
+    async with serving(saying(OK)) as server, server.client(timeout_ms=20) as client:
+        assert not (await crowded_out(client, b"x")).has_left
+        assert server.asked == []
+
+
+async def test_call_that_got_its_place_too_late_may_have_been_acted_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "_MOST_CALLS", 1)
+    gate = asyncio.Event()
+
+    async def serve(asked: Asked, writer: asyncio.StreamWriter) -> None:
+        if asked.body == b"first":
+            await gate.wait()
+            writer.write(OK)
+
+    async with serving(serve) as server, server.client(timeout_ms=2_000) as client, asyncio.TaskGroup() as tasks:
+        first = tasks.create_task(client.post(b"first"))
+        await asyncio.sleep(0)
+        second = tasks.create_task(crowded_out(client, b"second"))
+        await asyncio.sleep(0)
+        gate.set()
+        assert (await first).body == b"ok"
+        assert (await second).has_left
 
 
 async def test_connection_the_server_has_closed_is_not_used_again() -> None:

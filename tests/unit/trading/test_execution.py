@@ -9,6 +9,7 @@ import pytest
 
 from slotzero.clock import ms
 from slotzero.errors import MalformedError, RateLimitedError, RpcError, TransportError
+from slotzero.solana.rpc import CrowdedError
 from slotzero.solana.transaction import SignedTransaction
 from slotzero.trading.order import Confirmed, Expired, Failed, Outcome
 from slotzero.units import MonoNs, Slot
@@ -143,6 +144,49 @@ async def test_order_expires_after_two_answers_not_known_past_its_limit(lab: Lab
     assert [params[1] for params in lab.node.asked("getSignatureStatuses")][-2:] == [
         {"searchTransactionHistory": True}
     ] * 2
+
+
+async def expire(lab: Lab) -> None:
+    await pass_limit(lab)
+    await tick(lab)
+    await tick(lab)
+
+
+@pytest.mark.parametrize("fault", [RateLimitedError("node", 30_000), CrowdedError("node", "no place", has_left=False)])
+async def test_order_whose_every_send_was_put_off_expires_as_never_sent(lab: Lab, fault: Exception) -> None:
+    lab.node.faults["sendTransaction"] = [fault] * 1_000
+    order = execute(lab)
+    for _ in range(3):
+        await tick(lab, "sendTransaction")
+    await expire(lab)
+    assert await order == Expired(was_sent=False)
+    assert lab.node.sent == []
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        TransportError("node", "reset"),
+        CrowdedError("node", "too late", has_left=True),
+        RpcError("node", -32002, "no"),
+        MalformedError("node: not JSON"),
+    ],
+)
+async def test_order_of_which_a_node_may_have_one_send_expires_as_sent(lab: Lab, fault: Exception) -> None:
+    lab.node.faults["sendTransaction"] = [fault, *[RateLimitedError("node", 30_000)] * 1_000]
+    order = execute(lab)
+    for _ in range(3):
+        await tick(lab, "sendTransaction")
+    await expire(lab)
+    assert await order == Expired(was_sent=True)
+
+
+async def test_sell_is_sent_as_an_exit_and_everything_else_as_a_send(lab: Lab) -> None:
+    before = lab.rpc.calls.copy()
+    lab.tasks.create_task(lab.context.desk.execute(TX, is_exit=True))
+    execute(lab, signed_transaction(2))
+    await until(lambda: len(lab.node.sent) == 2)
+    assert lab.rpc.calls - before == {"exit": 1, "send": 1}
 
 
 async def test_unanswered_questions_past_the_limit_expire_nothing(lab: Lab) -> None:

@@ -116,6 +116,17 @@ def test_stop_loss_in_a_falling_market_accepts_less_at_each_attempt() -> None:
     assert m.next_deadline() is None
 
 
+def test_sell_that_no_endpoint_took_is_no_attempt_and_follows_after_the_delay() -> None:
+    m = machine()
+    assert m.on_state(at(800), seconds(1)) == [sell(1, 1_000, "stop_loss")]
+    for number in range(1, 10):
+        assert m.on_failed(number, "unsent", seconds(10 * number)) == []
+        due = m.next_deadline()
+        assert due is not None
+        assert m.on_time(due) == [sell(number + 1, 1_000, "stop_loss")]
+    assert m.on_failed(10, "price", seconds(100)) == [sell(11, 1_000, "stop_loss", slippage_bps=3_000, attempt=1)]
+
+
 def test_max_hold_sells_at_its_deadline_even_where_the_price_is_not_known() -> None:
     m = machine()
     assert m.next_deadline() == seconds(60)

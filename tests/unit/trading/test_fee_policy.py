@@ -190,6 +190,27 @@ def test_floors_are_replaced_whole_and_bounded() -> None:
     assert market.floor(50) == 3
 
 
+def test_prices_of_a_venue_count_for_the_venue_and_for_the_accounts_that_are_followed() -> None:
+    market = FeeMarket(span_slots=150, min_samples=3)
+    market.follow([CURVE])
+    for price in (10, 20, 30):
+        market.on_transaction("pumpfun", 5, price, [bytes(CURVE), bytes(VAULT)])
+        market.on_transaction("pumpfun", 5, 7 * price, [bytes(VAULT)])
+    assert market.landed((CURVE, VAULT), 50) == (20, 3)
+    assert market.landed_at("pumpfun", 100) == (210, 6)
+    assert market.landed_at("elsewhere", 50) is None
+    market.on_slot(155)
+    assert market.landed_at("pumpfun", 50) is None
+
+
+def test_account_that_is_followed_again_does_not_make_room() -> None:
+    market = FeeMarket(span_slots=150, min_samples=1)
+    market.on_landed(CURVE, 5, 7)
+    for number in range(10, 400):
+        market.follow([CURVE, key(number)])
+    assert market.landed((CURVE,), 50) == (7, 1)
+
+
 def test_market_is_bounded_in_accounts() -> None:
     market = FeeMarket(span_slots=150, min_samples=1)
     for number in range(300):
@@ -230,6 +251,46 @@ def test_floor_of_the_slots_is_the_least_bid() -> None:
     assert (choice.price, choice.reasons[1]) == (70_000, "price 70000: p50 of the slots' floors")
 
 
+@pytest.mark.parametrize("floors", [(), (3_000_000,) * 150])
+def test_without_landed_prices_an_emergency_outbids_an_exit_which_bids_no_less_than_an_entry(
+    floors: tuple[int, ...],
+) -> None:
+    made = policy()
+    made.market.on_floors(enumerate(floors))
+    entry, leaving, emergency = (
+        chosen(made, request(purpose, kind="sell")).price for purpose in ("entry", "exit", "emergency")
+    )
+    assert emergency == 3 * leaving
+    assert leaving >= entry
+
+
+def test_emergency_by_the_floors_says_what_it_was_multiplied_by_and_keeps_to_the_cap() -> None:
+    made = policy(FeeRules(emergency_multiplier_bps=25_001, max_bid_lamports=Lamports(20_000)))
+    made.market.on_floors([(1, 200_001)])
+    choice = chosen(made, request("emergency", kind="sell"))
+    assert choice.reasons[1] == "price 500023: p50 of the slots' floors, x 25001 bps in an emergency"
+    assert choice.bid_lamports <= 20_000
+
+
+def test_emergency_with_landed_prices_bids_its_percentile_and_nothing_on_top() -> None:
+    made = fed([40_000] * 100)
+    assert chosen(made, request("emergency")).price == 40_000
+
+
+def test_fresh_curve_is_priced_by_what_landed_on_its_venue_until_it_has_prices_of_its_own() -> None:
+    made = policy()
+    for price in range(1, 101):
+        made.market.on_transaction("pumpfun", 5, price * 10_000, [])
+    choice = chosen(made, request(hot_accounts=(CURVE,)))
+    assert (choice.price, choice.reasons[1]) == (
+        750_000,
+        "price 750000: p75 of 100 prices that landed on pumpfun",
+    )
+    for _ in range(30):  # the choice has made the curve a followed account
+        made.market.on_transaction("pumpfun", 6, 44_000, [bytes(CURVE)])
+    assert chosen(made, request(hot_accounts=(CURVE,))).reasons[1] == "price 44000: p75 of 30 landed prices"
+
+
 def test_market_at_zero_bids_the_least_we_bid() -> None:
     choice = chosen(fed([0] * 100), request())
     assert (choice.price, choice.reasons[1]) == (1_000, "price 1000: the least we bid")
@@ -243,6 +304,17 @@ def test_expiry_raises_the_price_by_half_and_only_an_expiry_does() -> None:
     for outcome in (Confirmed(Slot(5)), Failed(Slot(5), {})):
         with pytest.raises(ValueError, match="only an expired send"):
             expired_send(first, outcome)
+
+
+def test_expiry_of_what_was_never_sent_raises_nothing_and_takes_nothing_back() -> None:
+    made = policy()
+    sent = expired_send(chosen(made, request()), Expired())
+    raised = chosen(made, request(expired=sent))
+    again = chosen(made, request(expired=expired_send(raised, Expired(was_sent=False))))
+    assert (raised.price, again.price) == (150_000, 150_000)
+    assert again.reasons[1] == "price 150000: 150000 was never sent"
+    first = expired_send(chosen(made, request()), Expired(was_sent=False))
+    assert chosen(made, request(expired=first)).price == 100_000
 
 
 def test_market_above_the_raised_price_wins() -> None:

@@ -143,6 +143,40 @@ def test_two_answers_not_known_after_the_limit_expire_it() -> None:
     assert it.next_deadline() is None
 
 
+def expired(it: Order) -> Outcome | None:
+    """Ask twice past the limit and hear twice that nobody knows it."""
+    for now in (10_000, 20_000):
+        at(it, now, LIMIT + 1)
+        at(it, now, LIMIT + 1)
+    it.on_time(MonoNs(30_000), BlockHeight(LIMIT + 1))
+    for _ in range(3):
+        it.on_status(None, asked="history")
+    return outcome_of(it)
+
+
+def test_order_of_which_no_send_has_left_expires_as_never_sent() -> None:
+    it = order()
+    it.start(MonoNs(0))
+    it.on_not_sent()
+    assert at(it, 400) == [SEND]
+    it.on_not_sent()
+    assert expired(it) == Expired(was_sent=False)
+
+
+def test_order_of_which_one_send_may_have_left_expires_as_sent() -> None:
+    it = order()
+    it.start(MonoNs(0))
+    assert at(it, 400) == [SEND]
+    it.on_not_sent()
+    assert expired(it) == Expired(was_sent=True)
+
+
+def test_order_that_is_only_settled_expires_as_sent() -> None:
+    it = order(may_send=False)
+    it.start(MonoNs(0))
+    assert expired(it) == Expired(was_sent=True)
+
+
 def test_not_known_before_the_limit_expires_nothing() -> None:
     it = order()
     it.start(MonoNs(0))

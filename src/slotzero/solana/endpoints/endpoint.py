@@ -9,7 +9,7 @@ from slotzero.solana.endpoints.breaker import Breaker, BreakerRules, Permit
 from slotzero.solana.endpoints.health import FailureKind, Health
 from slotzero.solana.endpoints.limits import Limiter, MethodClass, method_class
 from slotzero.solana.endpoints.records import EndpointSpec, EndpointStats
-from slotzero.solana.rpc import MIN_CONTEXT_SLOT_NOT_REACHED, RpcClient
+from slotzero.solana.rpc import MIN_CONTEXT_SLOT_NOT_REACHED, CrowdedError, RpcClient
 from slotzero.units import MonoNs
 
 __all__ = ["ELSEWHERE", "Endpoint", "failure_kind"]
@@ -38,6 +38,9 @@ _FIRST_PAUSE_MS: Final = 500
 _MOST_DOUBLINGS: Final = 4
 _MAX_PAUSE_MS: Final = 600_000
 """A server may ask for a day; it is asked again after ten minutes."""
+_MAX_SEND_PAUSE_MS: Final = 10_000
+"""What a send may be held back for: a bot that cannot buy for longer has lost the trade anyway, and the endpoint says
+429 again if it meant more."""
 
 
 def failure_kind(error: EndpointError | MalformedError) -> FailureKind:
@@ -99,14 +102,24 @@ class Endpoint:
         self._storm[method_class(method)] = 0
 
     def on_error(self, permit: Permit, method: str, error: EndpointError | MalformedError, now: MonoNs) -> None:
-        """A call of `method` has failed."""
+        """A call of `method` has failed.
+
+        A 429 pauses the method's class for as long as the endpoint asks, at most ten minutes; sends for at most ten
+        seconds. A call that had to wait behind our own (`CrowdedError`) says nothing of the endpoint: it counts as
+        abandoned.
+        """
+        if isinstance(error, CrowdedError):
+            self.breaker.release(permit)
+            self.abandoned += 1
+            return
         kind, failure = method_class(method), failure_kind(error)
         self.health.on_failure(failure)
         if isinstance(error, RateLimitedError):
             self.breaker.release(permit)
             pause_ms = error.retry_after_ms or _FIRST_PAUSE_MS << min(self._storm[kind], _MOST_DOUBLINGS)
             self._storm[kind] += 1
-            self.limiter.pause(kind, now, ms(min(pause_ms, _MAX_PAUSE_MS)))
+            most_ms = _MAX_SEND_PAUSE_MS if kind == "send" else _MAX_PAUSE_MS
+            self.limiter.pause(kind, now, ms(min(pause_ms, most_ms)))
         elif failure in ("transport", "malformed") or (isinstance(error, RpcError) and error.code == _UNHEALTHY):
             self.breaker.fail(permit, now)
         else:

@@ -23,6 +23,8 @@ MethodClass = Literal["read", "send", "heavy"]
 """What providers count apart: ordinary reads, sending, and the calls that search a node's indexes."""
 
 _NS_PER_S: Final = 1_000_000_000
+_TRIES_PER_S: Final = 1
+"""What goes through a pause: often enough for a sell, and nothing a provider would call a flood."""
 _BURST_PARTS: Final = 10
 _CLASSES: Final[Mapping[str, MethodClass]] = {
     "sendTransaction": "send",
@@ -88,6 +90,9 @@ class TokenBucket:
 class Limiter:
     """When one endpoint may be asked next, for each class of methods.
 
+    A pause holds back everything but exits, of which one try a second goes through it: what a position loses while
+    nobody tries to sell it is more than an endpoint's displeasure costs.
+
     Args:
         limits: Its limits. A burst is a tenth of a second's calls, at least one.
     """
@@ -100,22 +105,41 @@ class Limiter:
             if (rate := limits.of(kind)) is not None
         }
         self._paused_until: dict[MethodClass, MonoNs] = {}
+        self._tries = TokenBucket(rate_per_s=_TRIES_PER_S, burst=1)
 
-    def earliest(self, kind: MethodClass, now: MonoNs) -> MonoNs:
-        """Return the first instant, `now` or later, at which a call of `kind` may go."""
-        at = max(now, self._paused_until.get(kind, now))
+    def earliest(self, kind: MethodClass, now: MonoNs, *, is_exit: bool = False) -> MonoNs:
+        """Return the first instant, `now` or later, at which a call of `kind` may go; a sell's may be in a pause."""
+        over = self.paused_until(kind, now)
+        at = min(over, self._tries.earliest(now)) if is_exit else over
         bucket = self._buckets.get(kind)
         return at if bucket is None else bucket.earliest(at)
 
     def take(self, kind: MethodClass, now: MonoNs) -> MonoNs:
         """Use up a call of `kind`. Returns the instant at which it may go: `earliest(kind, now)`."""
-        at = max(now, self._paused_until.get(kind, now))
+        at = self.paused_until(kind, now)
         bucket = self._buckets.get(kind)
+        return at if bucket is None else bucket.take(at)
+
+    def take_try(self, kind: MethodClass, now: MonoNs) -> MonoNs | None:
+        """Use up a try that the present pause leaves to exits, and a call of `kind` with it.
+
+        Returns the instant at which it may go; None when the pause is over before there is one, or there is no pause.
+        """
+        at, bucket = self._tries.earliest(now), self._buckets.get(kind)
+        if bucket is not None:
+            at = bucket.earliest(at)
+        if at >= self.paused_until(kind, now):
+            return None
+        self._tries.take(at)
         return at if bucket is None else bucket.take(at)
 
     def pause(self, kind: MethodClass, now: MonoNs, for_ns: int) -> None:
         """Let no call of `kind` go for `for_ns` from `now`; a longer pause stays."""
         self._paused_until[kind] = max(later(now, for_ns), self._paused_until.get(kind, MonoNs(0)))
+
+    def paused_until(self, kind: MethodClass, now: MonoNs) -> MonoNs:
+        """Return when the pause is over that the endpoint has asked for; `now` when there is none."""
+        return max(now, self._paused_until.get(kind, now))
 
     def is_paused(self, kind: MethodClass, now: MonoNs) -> bool:
         """Tell whether the endpoint has asked for a pause that is not over."""

@@ -7,8 +7,10 @@
 - **Breakers** decide who is asked, never whether: when all are open, a read goes to the best and a send to all. A pool
   must not be worse than its only endpoint.
 - **Heights and statuses** follow the rule of `witness`: to a caller the pool is one node that never steps back.
-- A 429 pauses its class of methods at that endpoint for as long as the endpoint asks; nobody is asked faster than its
-  limits, so a call may wait for its turn.
+- A 429 pauses its class of methods at that endpoint for as long as the endpoint asks (`Endpoint.on_error` says how
+  long at most); nobody is asked faster than its limits, so a call may wait for its turn.
+- A pause of sends holds back buys and what is sent again of them. Of sells (purpose "exit") one a second goes to a
+  paused endpoint, and none is refused for the pause: it waits for its turn.
 
 A pool of one endpoint keeps the same promises.
 """
@@ -24,11 +26,13 @@ from slotzero.errors import EndpointError, MalformedError, RateLimitedError, Rpc
 from slotzero.solana.blockhash import VALID_BLOCKS
 from slotzero.solana.endpoints.breaker import BreakerRules, Permit
 from slotzero.solana.endpoints.endpoint import ELSEWHERE, Endpoint, failure_kind
+from slotzero.solana.endpoints.health import FailureKind
 from slotzero.solana.endpoints.limits import MethodClass, method_class
 from slotzero.solana.endpoints.records import EndpointSpec, EndpointStats
 from slotzero.solana.endpoints.witness import Witness
 from slotzero.solana.rpc import (
     Commitment,
+    CrowdedError,
     Purpose,
     Rpc,
     RpcClient,
@@ -229,9 +233,10 @@ class EndpointPool(Rpc):
         now = self._clock.mono_ns()
         kind = method_class(method)
         admitted = [e for e in self._endpoints if e.breaker.admits(now)]
-        chosen = [e for e in admitted or self._endpoints if e.limiter.earliest(kind, now) <= now]
+        is_exit = purpose == "exit"
+        chosen = [e for e in admitted or self._endpoints if e.limiter.earliest(kind, now, is_exit=is_exit) <= now]
         if not chosen:
-            chosen = [self._soonest(admitted or self._endpoints, kind, now)]
+            chosen = [self._soonest(admitted or self._endpoints, kind, now, is_exit=is_exit)]
         answers: list[T] = []
         errors: list[EndpointError | MalformedError] = []
 
@@ -294,7 +299,7 @@ class EndpointPool(Rpc):
         is_forced: bool = False,
     ) -> T:
         """Wait for the endpoint's turn, ask it, and let its machines know what came of it."""
-        await self._wait_turn(endpoint, method_class(method))
+        await self._wait_turn(endpoint, method_class(method), is_exit=purpose == "exit")
         permit = endpoint.breaker.start(self._clock.mono_ns())
         if permit is None:
             if not is_forced:
@@ -315,13 +320,21 @@ class EndpointPool(Rpc):
         endpoint.on_answer(permit, method, self._clock.mono_ns())
         return answer
 
-    async def _wait_turn(self, endpoint: Endpoint, kind: MethodClass) -> None:
-        now = self._clock.mono_ns()
-        wait_ns = elapsed_ns(now, endpoint.limiter.earliest(kind, now))
+    async def _wait_turn(self, endpoint: Endpoint, kind: MethodClass, *, is_exit: bool) -> None:
+        limiter, now = endpoint.limiter, self._clock.mono_ns()
+        while is_exit and limiter.is_paused(kind, now):
+            if (at := limiter.take_try(kind, now)) is not None:
+                await self._sleep_until(at)
+                return
+            await self._clock.sleep_until(limiter.paused_until(kind, now))  # over before its turn, if none prolongs it
+            now = self._clock.mono_ns()
+        wait_ns = elapsed_ns(now, limiter.earliest(kind, now))
         if wait_ns > self._max_wait_ns:
             raise RateLimitedError(endpoint.name, int(as_ms(wait_ns)) + 1)
-        at = endpoint.limiter.take(kind, now)
-        if not is_due(at, now):
+        await self._sleep_until(limiter.take(kind, now))
+
+    async def _sleep_until(self, at: MonoNs) -> None:
+        if not is_due(at, self._clock.mono_ns()):
             await self._clock.sleep_until(at)
 
     async def _block_of(
@@ -353,8 +366,8 @@ class EndpointPool(Rpc):
             self._preferred = best
         return best
 
-    def _soonest(self, endpoints: list[Endpoint], kind: MethodClass, now: MonoNs) -> Endpoint:
-        return min(endpoints, key=lambda endpoint: (endpoint.limiter.earliest(kind, now), endpoint.number))
+    def _soonest(self, endpoints: list[Endpoint], kind: MethodClass, now: MonoNs, *, is_exit: bool = False) -> Endpoint:
+        return min(endpoints, key=lambda e: (e.limiter.earliest(kind, now, is_exit=is_exit), e.number))
 
     def _by_score(self, kind: MethodClass) -> list[Endpoint]:
         now = self._clock.mono_ns()
@@ -421,6 +434,7 @@ class _NotAdmittedError(TransportError):
 
 
 _NO_PERMIT: Final = Permit(era=-1)
+_WEIGHTS: Final[tuple[FailureKind, ...]] = ("refused", "behind", "lacking", "malformed", "transport", "rate_limited")
 
 
 def _names(specs: Sequence[EndpointSpec]) -> list[str]:
@@ -444,5 +458,10 @@ def _commitment(params: list[Any]) -> Commitment | None:
 
 
 def _weight(error: EndpointError | MalformedError) -> int:
-    """What says most of why nobody took a transaction comes first."""
-    return ("refused", "behind", "lacking", "rate_limited", "malformed", "transport").index(failure_kind(error))
+    """What says most of why nobody took a transaction comes first, and what surely did not take it comes last.
+
+    So a send that fails as rate limited, or as crowded without having left, was taken by no endpoint.
+    """
+    if isinstance(error, CrowdedError) and not error.has_left:
+        return len(_WEIGHTS)
+    return _WEIGHTS.index(failure_kind(error))

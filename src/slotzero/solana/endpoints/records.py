@@ -43,7 +43,8 @@ class EndpointStats(Struct, frozen=True, kw_only=True):
         calls: Calls made, by method.
         purposes: Calls made, by purpose.
         failures: Calls that failed, by class.
-        abandoned: Calls that were given up before their answer, which may have been a failure.
+        abandoned: Calls that were given up before their answer, which may have been a failure, and calls that our own
+            other calls to it left no time for.
     """
 
     name: str

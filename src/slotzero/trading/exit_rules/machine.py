@@ -151,7 +151,8 @@ class ExitMachine:
         self._forget(sell)
         if was_overtaken or not self._held:  # it lost against the emergency sell: no failure of ours
             return self._decide(now)
-        self._attempt += 1
+        if cause != "unsent":  # no endpoint took it: nothing was attempted
+            self._attempt += 1
         most = self._rules.max_emergency_attempts if self._urgency == "emergency" else self._rules.max_attempts
         if self._attempt >= most:
             return self._give_up()

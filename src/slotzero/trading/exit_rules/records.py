@@ -45,8 +45,9 @@ ExitReason = Literal[
 ]
 """Why a position is sold; "tightened" = a stop that a milder rug signal drew closer."""
 Urgency = Literal["normal", "emergency"]
-FailedFor = Literal["price", "other"]
-"""Why a sell did not happen: the price had moved beyond its limit, or anything else (expired, no path, not priced)."""
+FailedFor = Literal["price", "unsent", "other"]
+"""Why a sell did not happen: the price had moved beyond its limit; it expired and no endpoint had ever taken it, which is
+no attempt; or anything else (expired, no path, not priced)."""
 
 
 class Rung(Struct, frozen=True, kw_only=True):

@@ -13,6 +13,7 @@ from slotzero.clock import add_ms, is_due
 from slotzero.solana.rpc import TransactionRecord
 from slotzero.trading.fee_policy.prices import FeeMarket
 from slotzero.trading.fee_policy.records import (
+    ExpiredSend,
     FeeChoice,
     FeeRequest,
     FeeRules,
@@ -70,7 +71,7 @@ class FeePolicy:
     def learn(self, key: UnitKey, choice: FeeChoice, record: TransactionRecord) -> None:
         """Take a landed transaction of ours: what its kind consumes, and whether it ran out of units.
 
-        The price it was let in at is not learned from: bids made of earlier bids would climb without end.
+        The price it was let in at is not learned from: bids made of earlier bids would climb without end (`prices`).
         """
         units = record.units_consumed
         self.market.on_slot(record.slot)
@@ -93,6 +94,8 @@ class FeePolicy:
 
     def choose(self, request: FeeRequest, now: MonoNs) -> FeeChoice | Refusal:
         """Choose limit, price and tip. The same past and the same request give the same choice. *Hot path.*
+
+        The accounts it competes for are followed from then on: what others pay there decides the next choice.
 
         A refusal's reason is "fee_cap" (the caps leave less than a bid is worth making at) or "fee_expected_value".
         """
@@ -129,29 +132,52 @@ class FeePolicy:
 
     def _price(self, request: FeeRequest) -> tuple[int, str]:
         rules = self._rules
-        percent = {
-            "entry": rules.entry_percentile,
-            "exit": rules.exit_percentile,
-            "emergency": rules.emergency_percentile,
-        }[request.purpose]
-        landed, floor = self.market.landed(request.hot_accounts, percent), self.market.floor(rules.floor_percentile)
-        if landed is None:
-            price, why = int(rules.default_price), "the default, too few prices have landed on its accounts"
-        else:
-            price, why = landed[0], f"p{percent} of {landed[1]} landed prices"
-        if floor is not None and floor > price:
-            price, why = floor, f"p{rules.floor_percentile} of the slots' floors"
-        if price < rules.min_price:
-            price, why = int(rules.min_price), "the least we bid"
+        price, why = self._asked(request)
         if request.expired is not None:
-            raised = -(-request.expired.price * rules.escalation_bps // BPS)
+            raised, raised_why = self._raised(request.expired.price, request.expired)
             if raised > price:
-                price, why = raised, f"{request.expired.price} has expired, x {rules.escalation_bps} bps"
+                price, why = raised, raised_why
         why = f"price {price}: {why}"
         if request.variation.price_bps:
             price = max(_varied(price, request.variation.price_bps), int(rules.min_price))
             why += f", varied to {price}"
         return price, why
+
+    def _asked(self, request: FeeRequest) -> tuple[int, str]:
+        """Return what the market asks of this purpose: a percentile of what landed, where there is one.
+
+        Floors and the default are the same for every purpose; of those an emergency bids a multiple.
+        """
+        rules = self._rules
+        percent = {
+            "entry": rules.entry_percentile,
+            "exit": rules.exit_percentile,
+            "emergency": rules.emergency_percentile,
+        }[request.purpose]
+        self.market.follow(request.hot_accounts)
+        is_market, floor = True, self.market.floor(rules.floor_percentile)
+        if (landed := self.market.landed(request.hot_accounts, percent)) is not None:
+            price, why = landed[0], f"p{percent} of {landed[1]} landed prices"
+        elif (landed := self.market.landed_at(request.venue, percent)) is not None:
+            price, why = landed[0], f"p{percent} of {landed[1]} prices that landed on {request.venue}"
+        else:
+            is_market, price = False, int(rules.default_price)
+            why = "the default, too few prices have landed on its accounts"
+        if floor is not None and floor > price:
+            is_market, price, why = False, floor, f"p{rules.floor_percentile} of the slots' floors"
+        if price < rules.min_price:
+            is_market, price, why = False, int(rules.min_price), "the least we bid"
+        if request.purpose == "emergency" and not is_market:
+            price = -(-price * rules.emergency_multiplier_bps // BPS)
+            why += f", x {rules.emergency_multiplier_bps} bps in an emergency"
+        return price, why
+
+    def _raised(self, amount: int, expired: ExpiredSend) -> tuple[int, str]:
+        """Return what the next one bids at least, having bid `amount`: no more where that was never sent."""
+        if not expired.was_sent:
+            return amount, f"{amount} was never sent"
+        bps = self._rules.escalation_bps
+        return -(-amount * bps // BPS), f"{amount} has expired, x {bps} bps"
 
     def _tip(self, request: FeeRequest, now: MonoNs) -> tuple[int, str]:
         if not request.takes_tip:
@@ -164,9 +190,9 @@ class FeePolicy:
         elif (landed := tips.percentile(percent)) > least:
             tip, why = int(landed), f"p{percent} of the landed tips"
         if request.expired is not None:
-            raised = -(-request.expired.tip_lamports * rules.escalation_bps // BPS)
+            raised, raised_why = self._raised(request.expired.tip_lamports, request.expired)
             if raised > tip:
-                tip, why = raised, f"{request.expired.tip_lamports} has expired, x {rules.escalation_bps} bps"
+                tip, why = raised, raised_why
         why = f"tip {tip}: {why}"
         if request.variation.tip_bps:
             tip = max(_varied(tip, request.variation.tip_bps), least)

@@ -1,9 +1,13 @@
 """What others paid lately for a place beside us: percentiles of unit prices by account.
 
-Two sources say different things. Our own stream shows the prices of transactions that landed on an account, which is
-the market. `getRecentPrioritizationFees` shows the *lowest* landed price of each slot for transactions that lock all
-the accounts asked for; the median of those floors is not the market, it is only what no bid should be below. A fresh
-curve has no history of its own, so the venue's hot accounts stand in for it.
+Two sources say different things. A Geyser stream shows whole transactions, and so the prices of those that landed on an
+account, which is the market; a log subscription shows no prices, so a run without such a stream has none.
+`getRecentPrioritizationFees` shows the *lowest* landed price of each slot for transactions that lock all the accounts
+asked for; the median of those floors is not the market, it is only what no bid should be below. A fresh curve has no
+history of its own, so what landed on its venue stands in for it.
+
+Our own transactions are left out. They are few, and percentiles of bids that were made of percentiles climb by
+themselves: each emergency and each variation upwards would become the next one's market.
 
 Assumptions: prices of the last `span_slots` slots predict the next one's. Known failure cases: a launch that is hotter
 than anything before it; a rival that pays a hundred times the market to appear in everybody's percentile (the caps,
@@ -63,9 +67,10 @@ class PriceWindow:
 
 
 class FeeMarket:
-    """Landed prices by account, and the floors of the slots.
+    """Landed prices by account and by venue, and the floors of the slots.
 
-    At most 256 accounts are followed; the one that saw no price for the longest time makes room.
+    At most 256 accounts are followed; the one that saw no price and was not asked to be followed for the longest time
+    makes room. Venues are those the program knows.
 
     Args:
         span_slots: How far back a price counts.
@@ -75,23 +80,51 @@ class FeeMarket:
     def __init__(self, *, span_slots: int, min_samples: int) -> None:
         self._span = span_slots
         self._min_samples = min_samples
-        self._windows: dict[Pubkey, PriceWindow] = {}
+        self._windows: dict[bytes, PriceWindow] = {}
+        self._venues: dict[str, PriceWindow] = {}
         self._floors: list[int] = []
         self.newest_slot = 0
         self.evicted = 0
         """How many accounts had to make room."""
 
     def on_landed(self, account: Pubkey, slot: int, price: int) -> None:
-        """Take the unit price of a transaction that landed and wrote to `account`, ours or another's."""
-        window = self._windows.pop(account, None)
+        """Take the unit price of another's transaction that landed and wrote to `account`."""
+        self._follow(bytes(account)).add(slot, price)
+        self.on_slot(slot)
+
+    def follow(self, accounts: Iterable[Pubkey]) -> None:
+        """Have `on_transaction` count the prices of these accounts from now on. *Hot path.*"""
+        for account in accounts:
+            self._follow(bytes(account))
+
+    def on_transaction(self, venue: str, slot: int, price: int, written: Iterable[bytes]) -> None:
+        """Take the unit price of another's transaction that landed on a venue.
+
+        Args:
+            venue: The venue's name.
+            slot: Where it landed.
+            price: In micro-lamports per compute unit.
+            written: The addresses it wrote to; of these the followed ones count it.
+        """
+        window = self._venues.get(venue)
+        if window is None:
+            window = self._venues[venue] = PriceWindow(self._span)
+        window.add(slot, price)
+        for key in written:
+            if key in self._windows:
+                self._follow(key).add(slot, price)
+        self.on_slot(slot)
+
+    def _follow(self, key: bytes) -> PriceWindow:
+        """Return an account's window, new where it has none, as the last that makes room."""
+        window = self._windows.pop(key, None)
         if window is None:
             window = PriceWindow(self._span)
             if len(self._windows) >= _MAX_ACCOUNTS:
                 del self._windows[next(iter(self._windows))]
                 self.evicted += 1
-        self._windows[account] = window
-        window.add(slot, price)
-        self.on_slot(slot)
+        self._windows[key] = window
+        return window
 
     def on_floors(self, samples: Iterable[tuple[int, int]]) -> None:
         """Take an answer of getRecentPrioritizationFees, pairs of slot and price; it replaces the one before."""
@@ -111,13 +144,20 @@ class FeeMarket:
         """
         found: tuple[int, int] | None = None
         for account in accounts:
-            window = self._windows.get(account)
-            if window is None:
-                continue
-            price = window.percentile(percent, self.newest_slot)
-            if price is not None and len(window) >= self._min_samples and (found is None or price > found[0]):
-                found = price, len(window)
+            said = self._said(self._windows.get(bytes(account)), percent)
+            if said is not None and (found is None or said[0] > found[0]):
+                found = said
         return found
+
+    def landed_at(self, venue: str, percent: int) -> tuple[int, int] | None:
+        """Return the percentile of what landed on a venue and the number of prices behind it; None when too few."""
+        return self._said(self._venues.get(venue), percent)
+
+    def _said(self, window: PriceWindow | None, percent: int) -> tuple[int, int] | None:
+        if window is None:
+            return None
+        price = window.percentile(percent, self.newest_slot)
+        return None if price is None or len(window) < self._min_samples else (price, len(window))
 
     def floor(self, percent: int) -> int | None:
         """Return a percentile of the slots' floors, or None before the first answer."""

@@ -44,7 +44,9 @@ class FeeRules(Struct, frozen=True, kw_only=True):
     Attributes:
         min_price: What an entry bids at least; one that cannot afford it is refused.
         default_price: The price while too few landed prices have been seen.
-        entry_percentile: Which percentile (1 to 100) of the landed prices an entry bids; likewise the others.
+        entry_percentile: Which percentile (1 to 100) of the landed prices an entry bids; likewise the others. Landed
+            prices are known where a Geyser stream is followed; elsewhere all purposes start from floor or default.
+        emergency_multiplier_bps: What an emergency bids of an exit's price where no percentile tells the two apart.
         floor_percentile: Which percentile of the per-slot floors is the least a bid is worth making at.
         min_price_samples: How many landed prices on an account make a percentile.
         price_window_slots: How many slots back a landed price counts.
@@ -53,7 +55,8 @@ class FeeRules(Struct, frozen=True, kw_only=True):
         max_hour_lamports: The most all bids of any 60 minutes may add up to.
         exit_reserve_bps: The share of the hour's budget that entries leave to exits.
         max_share_bps: The most a bid may be of what the transaction moves.
-        tip_percentile: Which percentile of the landed tips is bid where a path takes tips.
+        tip_percentile: Which percentile of the landed tips is bid where a path takes tips; the path's least while
+            nobody tells of them (`on_tip_floor`), and the bot has no source that does.
         tip_max_age_ms: After which a tip floor is not believed any more.
         min_unit_samples: How many observations replace a seeded unit limit.
         unit_margin_bps: What is added to the 99th percentile of the units consumed, at least `unit_margin_units`.
@@ -68,6 +71,7 @@ class FeeRules(Struct, frozen=True, kw_only=True):
     entry_percentile: int = 75
     exit_percentile: int = 50
     emergency_percentile: int = 95
+    emergency_multiplier_bps: int = 30_000
     floor_percentile: int = 50
     min_price_samples: int = 30
     price_window_slots: int = 150
@@ -117,10 +121,16 @@ class Expectation(Struct, frozen=True, kw_only=True):
 
 
 class ExpiredSend(Struct, frozen=True, kw_only=True):
-    """What an earlier transaction of the same intent bid, which can no longer land. Made by `expired_send`."""
+    """What an earlier transaction of the same intent bid, which can no longer land. Made by `expired_send`.
+
+    Attributes:
+        was_sent: Whether any endpoint may have had it. One that never left is no reason to bid more: the next one bids
+            at least as much.
+    """
 
     price: MicroLamportsPerCu
     tip_lamports: Lamports
+    was_sent: bool = True
 
 
 class FeeChoice(Struct, frozen=True, kw_only=True):
@@ -186,14 +196,14 @@ class TipFloor(Struct, frozen=True, kw_only=True):
 
 
 def expired_send(choice: FeeChoice, outcome: Outcome) -> ExpiredSend:
-    """Return what allows the next send of the same intent to bid more. *Pure.*
+    """Return what allows the next send of the same intent to bid more, or as much when this one never left. *Pure.*
 
     Raises:
         ValueError: The outcome is another than expired: while the first can land, nothing is escalated, and what
             has landed with an error did not fail for its price.
     """
     match outcome:
-        case Expired():
-            return ExpiredSend(price=choice.price, tip_lamports=choice.tip_lamports)
+        case Expired(was_sent=was_sent):
+            return ExpiredSend(price=choice.price, tip_lamports=choice.tip_lamports, was_sent=was_sent)
         case _:
             raise ValueError(f"only an expired send lets the next one bid more, this one was {outcome}")

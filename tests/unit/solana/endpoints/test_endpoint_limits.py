@@ -46,6 +46,31 @@ def test_pause_holds_its_class_back_and_a_shorter_one_does_not_end_it() -> None:
     assert [limiter.take("read", MonoNs(20)) for _ in range(2)] == [3 * S, 3 * S + S // 10]
 
 
+def test_pause_leaves_a_sell_one_try_a_second_and_others_none() -> None:
+    limiter = Limiter(Limits())
+    limiter.pause("send", MonoNs(0), 10 * S)
+    assert limiter.earliest("send", MonoNs(5), is_exit=True) == 5
+    assert [limiter.take_try("send", MonoNs(5)) for _ in range(3)] == [5, S + 5, 2 * S + 5]
+    assert limiter.earliest("send", MonoNs(5), is_exit=True) == 3 * S + 5
+    assert limiter.earliest("send", MonoNs(5)) == 10 * S
+
+
+def test_pause_that_is_over_before_the_next_try_leaves_none() -> None:
+    limiter = Limiter(Limits())
+    assert limiter.take_try("send", MonoNs(5)) is None
+    limiter.pause("send", MonoNs(5), S // 2)
+    assert limiter.take_try("send", MonoNs(5)) == 5
+    assert limiter.take_try("send", MonoNs(5)) is None
+    assert limiter.earliest("send", MonoNs(5), is_exit=True) == S // 2 + 5
+
+
+def test_try_in_a_pause_uses_up_a_call_of_the_endpoints_own_limit() -> None:
+    limiter = Limiter(Limits(send_per_s=1))
+    assert limiter.take("send", MonoNs(0)) == 0
+    limiter.pause("send", MonoNs(0), 10 * S)
+    assert [limiter.take_try("send", MonoNs(S // 2)) for _ in range(2)] == [S, 2 * S]
+
+
 @pytest.mark.parametrize(
     ("method", "kind"),
     [("sendTransaction", "send"), ("getTokenLargestAccounts", "heavy"), ("getMultipleAccounts", "read")],
