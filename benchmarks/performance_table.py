@@ -15,14 +15,15 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, get_args
 
 from msgspec import Struct
 
 from slotzero.perf.load_document import load_outcomes
-from slotzero.perf.load_types import LoadFailure, LoadResult
+from slotzero.perf.load_types import LoadFailure, LoadResult, Verdict
 from slotzero.perf.result_file import ResultDocument, read_result_file
 from slotzero.workloads.snipe_scenarios import SCENARIOS
+from slotzero.workloads.snipe_scenarios.climb import why_of
 
 PAGE: Final = Path(__file__).resolve().parent.parent / "docs/reference/performance.md"
 HEAD: Final = """# Performance of the sniper under load
@@ -149,7 +150,7 @@ def climbs(runs: Sequence[tuple[str, Run | str]]) -> list[str]:
         line
         for name, result in found
         for kind in ("", "bounded ")
-        if f"{kind}capacity" in result.extra
+        if f"{kind}step 1" in result.extra
         for line in climb(name, result, kind)
     ]
     return lines or ["No climb was measured."]
@@ -161,24 +162,37 @@ def climb(name: str, result: LoadResult, kind: str) -> list[str]:
     lines = [
         f"{name}, {what}:",
         "",
-        "| step | users | snipes/s | success % | p95 ms | errors |",
-        "|---|---|---|---|---|---|",
+        "| step | users | snipes/s | success % | p95 ms | errors | verdict |",
+        "|---|---|---|---|---|---|---|",
     ]
     for step, block in result.extra.items():
         if step.startswith((f"{kind}step", f"{kind}overload")):
             cells = (block["users"], block["ops_per_s"], block["success_percent"], block["p95_ms"], block["errors"])
             shown = " | ".join("-" if cell is None else f"{cell:g}" for cell in cells)
-            lines.append(f"| {step.removeprefix(kind)} | {shown} |")
-    capacity = result.extra[f"{kind}capacity"]
-    peak, half = capacity["ops_per_s"], capacity["at_twice_users_percent"]
+            lines.append(f"| {step.removeprefix(kind)} | {shown} | {step_verdict(step, result)} |")
+    capacity = result.extra.get(f"{kind}capacity")
+    if capacity is None:
+        return [*lines, "", "No step counts, so there is no capacity to speak of.", ""]
+    peak, twice = capacity["ops_per_s"], capacity["at_twice_users_percent"]
+    at_twice = (
+        "What twice as many do is not known."
+        if twice is None
+        else f"With twice as many the median of three steps is {twice:g} % of that."
+    )
     return [
         *lines,
         "",
-        f"The most was {peak:g} snipes/s, reached with {capacity['users']:g} users. With twice as many the median of",
-        f"three steps is {'-' if half is None else f'{half:g}'} % of that. Refused as too much: "
-        + figure(result, f"{kind}bot", "overloaded"),
+        f"The most was {peak:g} snipes/s, reached with {capacity['users']:g} users. {at_twice}",
+        f"Refused as too much: {figure(result, f'{kind}bot', 'overloaded')}",
         "",
     ]
+
+
+def step_verdict(step: str, result: LoadResult) -> str:
+    """Return what a step's figures are worth, and the first reason where that is not "ok"."""
+    verdict = next((name for name in get_args(Verdict) if name in result.extra[step]), "-")
+    why = why_of(step, result.notes)
+    return f"{verdict}: {why}" if why else verdict
 
 
 def main() -> int:

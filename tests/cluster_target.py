@@ -4,7 +4,7 @@ import asyncio
 import os
 import sys
 
-__all__ = ["announce", "fail_now_and_then", "not_async", "short_wait"]
+__all__ = ["announce", "fail_now_and_then", "not_async", "short_wait", "with_argument"]
 
 _calls = 0
 
@@ -37,3 +37,8 @@ async def announce() -> None:
         sys.stdout.write("first operation\n")
         sys.stdout.flush()
     await asyncio.sleep(0.01)
+
+
+async def with_argument(number: int) -> int:
+    """Return what was given, which nobody gives."""
+    return number

@@ -3,17 +3,23 @@
 import asyncio
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import dask
 import msgspec
 import pytest
 from distributed import Client, LocalCluster
 
+from cluster_target import with_argument
 from slotzero.errors import UsageError
 from slotzero.perf import shard
 from slotzero.perf.cluster import ClusterLoadService
+from slotzero.perf.load_document import load_outcomes
 from slotzero.perf.load_types import LoadFailure, LoadOutcome, LoadProgress, LoadResult, LoadTestConfig
+from slotzero.perf.result_file import read_result_file
 from slotzero.perf.shard import ClockReading
 from slotzero.perf.thresholds import Threshold
 
@@ -95,6 +101,17 @@ async def test_errors_are_merged_and_users_shared_out(cluster: str) -> None:
     assert all(found.total_ops > 0 for found in result.shards)
 
 
+async def test_places_in_flight_are_those_of_the_whole_run(cluster: str) -> None:
+    result = await measured(cluster, "cluster_target:short_wait", config(max_in_flight=1, target_ops=100))
+    assert (result.concurrency, result.peak_in_flight, len(result.shards)) == (1, 1, 1)
+    assert result.total_ops == 100
+
+
+async def test_callable_that_needs_arguments_is_refused_before_anything_starts() -> None:
+    with pytest.raises(UsageError, match="cannot be called without arguments"):
+        await ClusterLoadService("local:2").run(with_argument, config())  # type: ignore[arg-type]  # that is the test
+
+
 async def test_callable_itself_is_carried_to_the_workers(cluster: str) -> None:
     pause_s = 0.001
 
@@ -107,7 +124,11 @@ async def test_callable_itself_is_carried_to_the_workers(cluster: str) -> None:
 
 @pytest.mark.parametrize(
     ("target", "sentence"),
-    [("no_such_module:thing", "cannot be imported"), ("cluster_target:not_async", "instead of something to await")],
+    [
+        ("no_such_module:thing", "cannot be imported"),
+        ("cluster_target:not_async", "instead of something to await"),
+        ("cluster_target:with_argument", "cannot be called without arguments"),
+    ],
 )
 async def test_target_that_cannot_run_is_a_typed_failure(cluster: str, target: str, sentence: str) -> None:
     outcome = await ClusterLoadService(cluster).run(target, config(duration=0.5))
@@ -140,6 +161,30 @@ async def test_stop_ends_all_shards_with_what_they_have(cluster: str) -> None:
     assert result.stopped == "interrupted"
     assert result.total_ops > 0
     assert [found.state for found in result.shards] == ["finished"] * WORKERS
+
+
+def test_interrupt_from_a_terminal_loses_no_worker_of_this_machine(tmp_path: Path) -> None:
+    """A terminal's Ctrl-C goes to all processes of the group: the coordinator and its workers."""
+    file = tmp_path / "out.json"
+    words = ["load", "mine", "--target", "cluster_target:announce", "--cluster-address", "local:2", "--json"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "slotzero", *words, str(file)],
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+    )
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"first operation\n"  # of a worker
+        os.killpg(process.pid, signal.SIGINT)
+        output, _ = process.communicate(timeout=50)
+    finally:
+        process.kill()
+    assert process.returncode == 130, output
+    [outcome] = load_outcomes(read_result_file(file), str(file))
+    assert isinstance(outcome, LoadResult)
+    assert outcome.stopped == "interrupted"
+    assert [found.state for found in outcome.shards] == ["finished", "finished"]
 
 
 async def test_a10_clocks_that_disagree_refuse_the_run(cluster: str) -> None:

@@ -30,7 +30,7 @@ from msgspec import Struct
 
 from slotzero.errors import RateLimitedError, RpcError, SlotzeroError, TransportError
 
-__all__ = ["ErrorClass", "Fault", "Origin", "classify", "classify_result", "of_status"]
+__all__ = ["ErrorClass", "Fault", "Origin", "classify", "classify_result", "message_of", "of_status"]
 
 
 class ErrorClass(enum.StrEnum):
@@ -165,7 +165,25 @@ _UNKNOWN_STATUS: Final = 0
 
 
 def classify(error: BaseException) -> Fault:
-    """Return what kind of failure `error` is. *Pure.* Of a group, its first leaf."""
+    """Return what kind of failure `error` is. *Pure.* Of a group, its first leaf.
+
+    Never raises: an exception whose attributes do (or hold what nobody expects there) is unknown, by its class's name.
+    """
+    try:
+        return _classified(error)
+    except BaseException:  # noqa: BLE001 somebody else's properties; a panic in one is no `Exception`
+        return Fault(_U, type(error).__name__)
+
+
+def message_of(error: BaseException) -> str:
+    """Return an exception's text. Never raises: one that cannot make its own has none."""
+    try:
+        return str(error)
+    except BaseException:  # noqa: BLE001 somebody else's `__str__`
+        return "(its text could not be made)"
+
+
+def _classified(error: BaseException) -> Fault:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     if isinstance(error, SlotzeroError):

@@ -14,12 +14,15 @@ import asyncio
 import contextlib
 import ipaddress
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from multiprocessing import resource_tracker
 from typing import Any, Final, TypeAlias, cast
 
 from slotzero.clock import SystemClock, elapsed_ns, later, mono_ns
 from slotzero.errors import UsageError
+from slotzero.perf.arguments import require_no_arguments
 from slotzero.perf.load_report import load_result
 from slotzero.perf.load_types import (
     ClockCheck,
@@ -33,6 +36,7 @@ from slotzero.perf.procfs import read_text
 from slotzero.perf.shard import ShardOrder, decode_message, read_clocks, run_shard, start_shard, stop_shard
 from slotzero.perf.shard_merge import ClockProbe, Follower, check_clocks, clock_refusal, start_for
 from slotzero.perf.timing import Callable0
+from slotzero.perf.workload import load_reference
 
 __all__ = ["ClusterLoadService", "insecure", "is_loopback"]
 
@@ -83,6 +87,9 @@ class ClusterLoadService:
     ) -> LoadOutcome:
         """Put the load on `target` from every worker of the cluster. *Does I/O.*
 
+        Users and places in flight are those of the whole run, and a shard has one of them at least: where there are
+        fewer than workers, the other workers are left out.
+
         Args:
             target: `module:callable`, importable on the workers, or the callable itself (it is pickled).
             config: The whole run's load: rates, users and places in flight are shared out.
@@ -91,10 +98,13 @@ class ClusterLoadService:
             on_armed: Told each worker's process id, by its address, when all are ready.
 
         Raises:
-            UsageError: The address is no address, the extra is not installed, or it is neither loopback nor TLS.
+            UsageError: The address is no address, the extra is not installed, or it is neither loopback nor TLS; or the
+                callable needs arguments.
         """
         if config.processes:
             raise UsageError("processes are watched where they run: leave `processes` out of a distributed run")
+        if not isinstance(target, str):
+            require_no_arguments(target, "the callable")
         _require_dask()
         try:
             async with self._client() as client:
@@ -125,8 +135,10 @@ class ClusterLoadService:
                 asynchronous=True,
                 silence_logs=50,  # what a killed worker says is in the report
             )
-            async with cluster, self._connected(Client, cluster) as client:
-                yield client
+            async with AsyncExitStack() as stack:
+                with _spared_interrupts():
+                    await stack.enter_async_context(cluster)
+                yield await stack.enter_async_context(self._connected(Client, cluster))
 
     def _check_address(self) -> None:
         from distributed import Security  # noqa: PLC0415 as above
@@ -154,6 +166,22 @@ class ClusterLoadService:
         finally:
             with contextlib.suppress(TimeoutError, OSError):
                 await asyncio.wait_for(client.close(), _CALL_TIMEOUT_S)
+
+
+@contextmanager
+def _spared_interrupts() -> "Iterator[None]":
+    """Let processes that are started within never see Ctrl-C, which a terminal sends to all of its processes.
+
+    The coordinator ends them in order then, and a shard that dies of it would be one that was lost. A blocked signal
+    stays blocked in a child from its first instruction on, where a handler set later would come too late for a Ctrl-C
+    while it starts. To us it comes at the end of the block.
+    """
+    resource_tracker.ensure_running()  # started within, it would unblock the signal
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class _RefusedError(Exception):
@@ -208,6 +236,7 @@ class _Run:
     # Before the start
 
     async def _workers(self) -> list[str]:
+        """Return the workers that take part: as many as there are, but no more than operations at once."""
         said = await self._client.scheduler.identity(n_workers=-1)
         workers = sorted(said["workers"])
         if not workers:
@@ -215,7 +244,7 @@ class _Run:
         for address in (said["address"], *workers):
             if not _is_secure(address):
                 raise _RefusedError(insecure(address))
-        return workers
+        return workers[: self._config.most_in_flight]
 
     async def _clocks(self, workers: list[str]) -> tuple[list[ClockCheck], int]:
         boot = read_text("/proc/sys/kernel/random/boot_id") or ""
@@ -375,11 +404,21 @@ def _carry(order: ShardOrder, fn: Callable0 | None) -> int:
     from distributed import get_worker  # noqa: PLC0415 the extra, on the worker
 
     worker = get_worker()
+    if order.target is not None:
+        _require_no_arguments(order.target)
 
     def send(message: bytes) -> None:
         worker.log_event(order.run, message)
 
     return run_shard(order, fn, send)
+
+
+def _require_no_arguments(target: str) -> None:
+    try:
+        found: Any = load_reference(target)
+    except UsageError:
+        return  # the shard says so
+    require_no_arguments(found, target)
 
 
 def _set_allowed_failures(number: int, dask_scheduler: Any = None) -> int:  # noqa: ANN401 not typed
@@ -405,6 +444,8 @@ async def _why(future: Any) -> str:  # noqa: ANN401 not typed
         return "its worker died"
     if type(error).__name__ == "KilledWorker":
         return "its worker died"
+    if isinstance(error, UsageError):
+        return str(error)  # a sentence already
     return f"{type(error).__name__}: {error}"
 
 
@@ -445,4 +486,6 @@ def _require_dask() -> None:
     try:
         import distributed  # noqa: F401, PLC0415 whether it is there
     except ImportError as error:
-        raise UsageError("a distributed run needs Dask: pip install 'slotzero[cluster]'") from error
+        raise UsageError(
+            "a distributed run needs Dask; from the checkout: .venv/bin/python -m pip install -e '.[cluster]'"
+        ) from error

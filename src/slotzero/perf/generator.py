@@ -4,11 +4,13 @@ Model: a load figure speaks of the target only where the generator began operati
 nothing else was at its limit. The verdict is by fixed rules and one-sided: it can say what else was measured, never
 that the target was. In order of precedence:
 
-* degraded: a shard or a watched process was lost on the way.
+* degraded: a shard, a watched process or operations were lost on the way.
 * generator_limited: an open plan's lateness p99 is above max(5 ms, 2 % of the response p50), or fewer than 99 % of its
   arrivals were started, or the driver used more than 90 % of a core, or a closed plan's loop delay p99 is above 10 ms.
 * chain_limited: the process watched as "chain" used more than 90 % of a core, or its receive-to-execute queue p99
   (the probe's "chain_queue_p99_ms") is above 10 ms.
+
+CPU is averaged from the plan's start to its end, without the time in which the last operations end.
 
 Weakness: an operation that computes in the driver's own process counts as the driver's CPU.
 """
@@ -135,12 +137,26 @@ class ProcessWatch:
         self._born, self._first = _read(pid)
         self._last = self._first
         self._began = self._last_at = mono_ns()
+        self._plan_end: tuple[procfs.ProcessTimes | None, int] | None = None
         self._peak_cpu = 0.0
         self._peak_rss = self._first.rss_bytes if self._first else 0
         self._peak_fds = 0
         self.ended_at_s: float | None = None
         self.cpu_percent = 0.0
         self.rss_mb = round(self._peak_rss / _MB, 3)
+
+    def begin(self) -> None:
+        """Count from now on."""
+        born, times = _read(self.pid)
+        if times is not None and born == self._born:
+            self._first = self._last = times
+            self._began = self._last_at = mono_ns()
+
+    def end_plan(self) -> None:
+        """Take the reading that the average counts to: what is used later, while the rest ends, would dilute it."""
+        born, times = _read(self.pid)
+        is_alive = times is not None and born == self._born
+        self._plan_end = (times, mono_ns()) if is_alive else (self._last, self._last_at)
 
     def look(self, at_s: float) -> bool:
         """Take a reading. Returns whether the process lives."""
@@ -166,11 +182,12 @@ class ProcessWatch:
         return True
 
     def stats(self) -> ProcessStats:
-        """Return what it used from the first to the last reading."""
+        """Return what it used from the first to the last reading; on average until `end_plan`, if that was called."""
         first, last = self._first, self._last
-        span_s = max(elapsed_ns(self._began, self._last_at) / _NS_PER_S, 1e-9)
+        until, until_at = self._plan_end or (last, self._last_at)
+        span_s = max(elapsed_ns(self._began, until_at) / _NS_PER_S, 1e-9)
         known = first is not None and last is not None
-        average = 100 * (last.cpu_s - first.cpu_s) / span_s if first is not None and last is not None else 0.0
+        average = 100 * (until.cpu_s - first.cpu_s) / span_s if first is not None and until is not None else 0.0
         growth = last.rss_bytes - first.rss_bytes if first is not None and last is not None else 0
         return ProcessStats(
             pid=self.pid,

@@ -18,18 +18,18 @@ generator judges itself (see `generator`): a run in which it was the bottleneck 
 import asyncio
 import gc
 import inspect
-import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import AsyncExitStack
-from sys import intern
 from typing import Final, Literal, TypeAlias
 
-from slotzero.clock import elapsed_ns, later, mono_ns, ms
-from slotzero.perf.arrivals import Closed, OpenPlan, instants, user_starts
+from msgspec.structs import replace
+
+from slotzero.clock import earlier, elapsed_ns, is_due, later, mono_ns, ms
+from slotzero.perf.classify import message_of
 from slotzero.perf.environment import event_loop_name
-from slotzero.perf.generator import Evidence, ProcessWatch, judge
+from slotzero.perf.generator import Evidence, judge
 from slotzero.perf.histogram import Histogram
-from slotzero.perf.load_loops import AsyncCallable, Dispatcher, NotAsyncError, OperationEnd, Users
+from slotzero.perf.load_loops import Dispatcher, Users
 from slotzero.perf.load_report import Measured, load_result, run_figures
 from slotzero.perf.load_tape import LoadTape, Timeline, window_figures
 from slotzero.perf.load_types import (
@@ -44,10 +44,13 @@ from slotzero.perf.load_types import (
     ResultClassifier,
     Window,
 )
+from slotzero.perf.load_watches import LoadWatches
+from slotzero.perf.operation_end import OperationEnd
+from slotzero.perf.planned_loop import planned_loop
 from slotzero.perf.resources import ResourceWatch
 from slotzero.perf.thresholds import ThresholdWatch
-from slotzero.perf.timing import Callable0, is_async
-from slotzero.perf.types import HookFailed
+from slotzero.perf.timing import Callable0
+from slotzero.perf.types import CpuPercent, HookFailed
 
 __all__ = ["LoadRun", "LoadTestService", "OnProgress", "load_test_service"]
 
@@ -58,10 +61,9 @@ _NEVER: Final = 2**63 - 1
 _FOLD_S: Final = 0.1
 _LEAD_MS: Final = 20
 """From arming to the first instant, so that it is not already late."""
+_HURRIED_MS: Final = 2_000
+"""How long operations under way have once somebody has interrupted the run: he does not wait for the slowest."""
 _MOST_INCIDENTS: Final = 100
-_MB: Final = 1e6
-_CHAIN: Final = "chain"
-_CHAIN_QUEUE: Final = "chain_queue_p99_ms"
 
 
 class LoadTestService:
@@ -96,12 +98,12 @@ class LoadTestService:
             fn: The operation: called without arguments and awaited.
             config: Which load.
             setup: Called once before the run; awaited when it returns something to await.
-            teardown: Called once after it, likewise.
+            teardown: Called once after it, likewise, even when the run was cancelled.
             classify_result: Looks at each returned value; without it `status` and `status_code` of 400 and above are
                 errors.
             probe: Further figures of the system under test, asked once a window.
-            on_progress: Told of progress at the end of each window.
-            stop: Set it to end the run early, with what there is.
+            on_progress: Told of progress at the end of each window. One that raises is an incident, and told no more.
+            stop: Set it to end the run early, with what there is; operations under way have two seconds then.
         """
         outcome = await self._run(fn, config, setup, teardown, classify_result, probe, on_progress, stop)
         for hook in self._hooks:
@@ -122,7 +124,12 @@ class LoadTestService:
         if setup is not None and (failed := await _called(setup, "setup")) is not None:
             return _failure(config, failed)
         run = LoadRun(fn, config, classify_result=classify_result, probe=probe, on_progress=on_progress, stop=stop)
-        outcome = await run.to_end()
+        try:
+            outcome = await run.to_end()
+        except BaseException as error:
+            if teardown is not None and (failed := await _called(teardown, "teardown")) is not None:
+                error.add_note(f"the teardown failed, too, with {failed.kind}: {failed.message}")
+            raise
         if teardown is not None and (failed := await _called(teardown, "teardown")) is not None:
             return _failure(config, failed)
         return outcome
@@ -161,10 +168,10 @@ class LoadRun:
     ) -> None:
         self.config = config
         self._probe = probe
+        self._plan_end_ns: int | None = None
         self._on_progress = on_progress
         self._on_window = on_window
         self._stop = stop or asyncio.Event()
-        self._is_ended = asyncio.Event()
         self.tape = LoadTape(is_open=config.model == "open")
         self.incidents: list[Incident] = []
         self._timeline = Timeline()
@@ -178,12 +185,10 @@ class LoadRun:
             timeout_ns=_NEVER if config.timeout_s is None else round(config.timeout_s * _NS_PER_S),
             abandon=self._abandon,
         )
-        self.loop: Users | Dispatcher = _loop_of(_awaitable(fn), config, self.tape, self._ends, shard, shards)
+        self.loop: Users | Dispatcher = planned_loop(fn, config, self.tape, self._ends, shard, shards)
         self._look_s = min(_FOLD_S, config.window_s)
         self._peak_in_flight = 0
-        self._in_plan: int | None = None
-        self._begun_in_plan = 0
-        self._queue_ms: float | None = None
+        self._in_plan = self._begun_in_plan = 0
 
     async def to_end(self) -> LoadOutcome:
         """Arm, begin, wait and return the outcome."""
@@ -200,10 +205,9 @@ class LoadRun:
             if gc.get_freeze_count() == 0:  # else somebody else has frozen, and thawing is his
                 stack.callback(gc.unfreeze)
             gc.freeze()
-        self._watches = {name: ProcessWatch(pid) for name, pid in self.config.processes.items()}
+        self._watches = LoadWatches(self.config.processes, self._probe, note=self._note, lost=self._process_lost)
         self._resources = ResourceWatch(loop=asyncio.get_running_loop())
         stack.enter_context(self._resources)
-        self._driver = ProcessWatch(os.getpid())
 
     async def begin(self, start_ns: int) -> None:
         """Let operations begin from `start_ns` of the monotonic clock."""
@@ -220,23 +224,19 @@ class LoadRun:
         Cancelled, it cancels those at once.
         """
         try:
-            await self._until_end()
-            self._in_plan = self.tape.succeeded
-            self._begun_in_plan = self.loop.begun
-            self._ended_ns = mono_ns()
-            if self._stopped != "completed" or self._failure is not None:
-                self.loop.stop()
-            async with asyncio.TaskGroup() as group:
-                drain = group.create_task(self._drain(), name="drain")
-                while not drain.done():  # the timeline goes on meanwhile
-                    await asyncio.wait({drain}, timeout=self._look_s)
-                    self._tick(is_last=False)
+            await self._until(earlier(self.start_ns, ms(_LEAD_MS)))
+            self._watches.begin()
+            await self._until(self.end_ns)
+            self._end_plan()
+            await self._drain()
         except BaseException:
-            self.loop.stop()
-            await self.loop.drain(0)
+            await self.loop.close()
             raise
         self._tick(is_last=True)
         self._drained_ns = mono_ns()
+        for trouble in self._ends.troubles(self.loop.begun):
+            self._note(self.elapsed_s, trouble)
+            self._lost.append(trouble)
 
     def outcome(self) -> LoadOutcome:
         """Return what came of it."""
@@ -250,7 +250,7 @@ class LoadRun:
 
     def driver_stats(self) -> ProcessStats:
         """Return what this process has used since it was armed."""
-        return self._driver.stats()
+        return self._watches.driver_stats()
 
     def stop(self) -> None:
         """End the run early."""
@@ -268,13 +268,11 @@ class LoadRun:
 
     # While it runs
 
-    async def _until_end(self) -> None:
-        while not self._is_ended.is_set():
-            left_ns = elapsed_ns(mono_ns(), self.end_ns)
-            if not left_ns:
-                return
+    async def _until(self, instant: int) -> None:
+        """Wait for an instant, or for whoever ends the run earlier; the timeline goes on meanwhile."""
+        while left_ns := elapsed_ns(mono_ns(), instant):
             try:
-                async with asyncio.timeout(min(left_ns / _NS_PER_S, self._look_s)):
+                async with asyncio.timeout(min(left_ns / _NS_PER_S, self._to_next_look_s())):
                     await self._stop.wait()
             except TimeoutError:
                 self._tick(is_last=False)
@@ -283,10 +281,37 @@ class LoadRun:
                     self._stopped = "interrupted"
                 return
 
+    def _to_next_look_s(self) -> float:
+        # Windows end when they should, or one would hold another's operations: a rate of ten looks is 10 % off.
+        window_ns = round(self.config.window_s * _NS_PER_S)
+        left_ns = window_ns - elapsed_ns(self._cut_at, mono_ns()) % window_ns
+        return min(left_ns / _NS_PER_S, self._look_s)
+
+    def _end_plan(self) -> None:
+        self._plan_end_ns = min(mono_ns(), self.end_ns)
+        self._in_plan = self.tape.succeeded
+        self._begun_in_plan = self.loop.begun
+        self._watches.end_plan()
+        self._tick(is_last=False)
+
     async def _drain(self) -> None:
-        # Somebody who has interrupted a run does not wait for its slowest operation.
-        grace_s = self.config.graceful_stop_s
-        await self.loop.drain(grace_s if self._stopped == "completed" else min(grace_s, 2.0))
+        """Let operations under way end, and cancel those that take too long."""
+        until = later(mono_ns(), round(self.config.graceful_stop_s * _NS_PER_S))
+        is_hurried = False
+        while True:
+            if self._stop.is_set() and not is_hurried:
+                is_hurried = True
+                until = min(until, later(mono_ns(), ms(_HURRIED_MS)))
+                if self._stopped == "completed":
+                    self._stopped = "interrupted"
+                self.loop.stop()
+            left_s = elapsed_ns(mono_ns(), until) / _NS_PER_S
+            if await self.loop.ended_within(min(left_s, self._look_s)):
+                break
+            self._tick(is_last=False)
+            if is_due(until, mono_ns()):
+                break
+        await self.loop.close()
 
     def _tick(self, *, is_last: bool) -> None:
         self.tape.fold()
@@ -305,7 +330,7 @@ class LoadRun:
         span_s = elapsed_ns(self._cut_at, edge) / _NS_PER_S
         at_s = elapsed_ns(self.start_ns, self._cut_at) / _NS_PER_S
         begun, missed = self.loop.begun, self.missed
-        extra = self._look(at_s + span_s)
+        extra = self._watches.look(at_s + span_s)
         window = Window(
             at_s=round(at_s, 6),
             span_s=round(span_s, 6),
@@ -316,8 +341,8 @@ class LoadRun:
             in_flight=in_flight,
             ops_per_s=round(headline.count / span_s, 3),
             lateness_p99_ms=round(lateness.percentile(99) / 1e6, 6) if lateness.count else None,
-            cpu_percent=self._driver.cpu_percent,
-            rss_mb=self._driver.rss_mb,
+            cpu_percent=self._watches.cpu_percent,
+            rss_mb=self._watches.rss_mb,
             extra=extra,
             **window_figures(headline),
         )
@@ -325,11 +350,13 @@ class LoadRun:
         self._timeline.append(window)
         if self._on_window is not None:
             self._on_window(window)
-        self._judge_window(window, headline)
+        is_whole = window.span_s >= self.config.window_s
+        self._judge_window(window, headline, is_in_plan=is_whole and edge <= (self._plan_end_ns or self.end_ns))
         if self._on_progress is not None:
-            self._on_progress(self._progress(window))
+            self._tell(self._on_progress, window)
 
-    def _judge_window(self, window: Window, headline: Histogram) -> None:
+    def _judge_window(self, window: Window, headline: Histogram, *, is_in_plan: bool) -> None:
+        used = {"cpu_percent": self._watches.cpu_percent, "rss_mb": self._watches.rss_mb}
         figures = run_figures(
             headline=headline,
             service=headline if self.config.model == "closed" else None,
@@ -338,46 +365,27 @@ class LoadRun:
             by_class={name: number - self._cut_errors[name] for name, number in self.tape.errors.by_class.items()},
             span_s=window.span_s,
             missed=window.missed,
-            extra={**window.extra, "cpu_percent": self._driver.cpu_percent, "rss_mb": self._driver.rss_mb},
+            extra={**window.extra, **used, **{f"{name}:driver": value for name, value in used.items()}},
         )
         self._cut_errors = dict(self.tape.errors.by_class)
-        why = self._thresholds.window(window.at_s, figures, window.ops + window.errors)
+        why = self._thresholds.window(window.at_s, figures, window.ops + window.errors, is_in_plan=is_in_plan)
         if why is not None:
             self._abort(window.at_s + window.span_s, why)
 
-    def _look(self, at_s: float) -> dict[str, float]:
-        """Look at the driver, the watched processes and the probe."""
-        self._driver.look(at_s)
-        extra: dict[str, float] = {}
-        for name, watch in self._watches.items():
-            was_ended, was_stopped = watch.ended_at_s is not None, watch.is_stopped
-            if watch.look(at_s):
-                extra[intern(f"cpu_percent:{name}")] = watch.cpu_percent
-                extra[intern(f"rss_mb:{name}")] = watch.rss_mb
-                if watch.is_stopped and not was_stopped:
-                    self._note(at_s, f"the process {name} ({watch.pid}) has been stopped by a signal")
-            elif not was_ended:
-                what = f"the process {name} ({watch.pid}) has ended"
-                self._lost.append(f"{what} {at_s:.1f} s after the start")
-                if self.config.stop_when_lost:
-                    self._abort(at_s, what)
-                else:
-                    self._note(at_s, what)
-        if self._probe is not None:
-            extra.update(self._asked(self._probe, at_s))
-        return extra
+    def _process_lost(self, at_s: float, what: str) -> None:
+        self._lost.append(f"{what} {at_s:.1f} s after the start")
+        if self.config.stop_when_lost:
+            self._abort(at_s, what)
+        else:
+            self._note(at_s, what)
 
-    def _asked(self, probe: Probe, at_s: float) -> Mapping[str, float]:
+    def _tell(self, on_progress: OnProgress, window: Window) -> None:
         try:
-            said = probe()
-        except Exception as error:  # noqa: BLE001 somebody else's probe: the run goes on without it, and says so
-            self._note(at_s, f"the probe failed with {type(error).__name__}: {error}")
-            self._probe = None
-            return {}
-        if _CHAIN_QUEUE in said:
-            self._queue_ms = said[_CHAIN_QUEUE]
-        # Thousands of windows hold these names: they are one string each.
-        return {intern(f"probe:{name}"): value for name, value in said.items()}
+            on_progress(self._progress(window))
+        except Exception as error:  # noqa: BLE001 somebody else's display: the run goes on without it, and says so
+            what = f"on_progress failed with {type(error).__name__}: {message_of(error)}"
+            self._note(window.at_s + window.span_s, what)
+            self._on_progress = None
 
     def _progress(self, window: Window) -> LoadProgress:
         return LoadProgress(
@@ -398,7 +406,7 @@ class LoadRun:
 
     def _abort(self, at_s: float, why: str) -> None:
         self._note(at_s, why)
-        if self._stopped == "completed" and self._in_plan is None:
+        if self._stopped == "completed" and self._plan_end_ns is None:
             self._stopped = "aborted"
             self._stop.set()
 
@@ -413,13 +421,14 @@ class LoadRun:
         """Return everything the run has left behind."""
         loop, tape, used = self.loop, self.tape, self._resources.stats()
         is_open = isinstance(loop, Dispatcher)
-        chain = self._watches.get(_CHAIN)
-        processes = {name: watch.stats() for name, watch in self._watches.items()}
+        processes = self._watches.stats()
         delay = used.loop_delay
         peak = max(self._peak_in_flight, tape.peak_in_flight)
+        driver, plan_end_ns = processes["driver"], self._plan_end_ns
+        assert plan_end_ns is not None, "a run is measured when it has ended"
         evidence = Evidence(
             model=self.config.model,
-            cpu_percent=used.avg_cpu_percent,
+            cpu_percent=driver.avg_cpu_percent,
             lateness=tape.sums.lateness if is_open else None,
             dispatch=tape.sums.dispatch if is_open else None,
             response=tape.sums.response if is_open else None,
@@ -429,8 +438,8 @@ class LoadRun:
             peak_in_flight=peak,
             loop_delay_p99_ms=delay.p99_ms if delay else None,
             gc_max_ms=used.gc.max_ms,
-            chain_cpu_percent=processes[_CHAIN].avg_cpu_percent if chain else None,
-            chain_queue_p99_ms=self._queue_ms,
+            chain_cpu_percent=self._watches.chain_cpu_percent,
+            chain_queue_p99_ms=self._watches.chain_queue_ms,
             lost=tuple(self._lost),
         )
         return Measured(
@@ -439,7 +448,7 @@ class LoadRun:
             by_class=dict(tape.errors.by_class),
             details=tape.errors.details(),
             interrupted=tape.interrupted,
-            in_plan=self._in_plan or 0,
+            in_plan=self._in_plan,
             begun_in_plan=self._begun_in_plan,
             begun=loop.begun,
             dropped=tape.dropped,
@@ -447,11 +456,15 @@ class LoadRun:
             unstarted=loop.unstarted if isinstance(loop, Dispatcher) else 0,
             planned=evidence.planned,
             peak_in_flight=peak,
-            duration_s=elapsed_ns(self.start_ns, min(self._ended_ns, self.end_ns)) / _NS_PER_S,
-            drain_s=elapsed_ns(min(self._ended_ns, self.end_ns), self._drained_ns) / _NS_PER_S,
+            duration_s=elapsed_ns(self.start_ns, plan_end_ns) / _NS_PER_S,
+            drain_s=elapsed_ns(plan_end_ns, self._drained_ns) / _NS_PER_S,
             verdict=judge(evidence),
-            driver=used,
-            processes={"driver": self._driver.stats(), **processes},
+            driver=replace(
+                used,
+                avg_cpu_percent=CpuPercent(driver.avg_cpu_percent),
+                peak_cpu_percent=CpuPercent(max(used.peak_cpu_percent, driver.avg_cpu_percent)),
+            ),
+            processes=processes,
             thresholds=self._thresholds,
             timeline=tuple(self._timeline.windows),
             stopped=self._stopped,
@@ -461,67 +474,13 @@ class LoadRun:
         )
 
 
-def _loop_of(
-    fn: AsyncCallable, config: LoadTestConfig, tape: LoadTape, ends: OperationEnd, shard: int, shards: int
-) -> Users | Dispatcher:
-    plan = config.plan
-    if isinstance(plan, Closed):
-        rate = config.rate_limit
-        return Users(
-            fn,
-            tape=tape,
-            ends=ends,
-            starts_ns=user_starts(plan.users, config.ramp_up, shard=shard, shards=shards),
-            pacing_ns=round(plan.pacing_s * _NS_PER_S),
-            gap_ns=round(_NS_PER_S * shards / rate) if rate else 0,
-            jitter_ns=round(plan.jitter_s * _NS_PER_S),
-            seed=plan.seed * shards + shard,
-        )
-    return _dispatcher(fn, config, plan, tape, ends, shard, shards)
-
-
-def _dispatcher(
-    fn: AsyncCallable,
-    config: LoadTestConfig,
-    plan: OpenPlan,
-    tape: LoadTape,
-    ends: OperationEnd,
-    shard: int,
-    shards: int,
-) -> Dispatcher:
-    places = config.most_in_flight
-    return Dispatcher(
-        fn,
-        tape=tape,
-        ends=ends,
-        instants=instants(plan, config.duration, shard=shard, shards=shards),
-        most_in_flight=max(places // shards + (shard < places % shards), 1),
-        most_waiting=config.max_queue if config.when_full == "queue" else 0,
-        catch_up_ns=_NEVER if config.catch_up_s is None else round(config.catch_up_s * _NS_PER_S),
-    )
-
-
-def _awaitable(fn: Callable0) -> AsyncCallable:
-    """Return `fn` as something to await. One that is no coroutine function must return something to await."""
-    if is_async(fn):
-        return fn  # type: ignore[return-value]  # that is what `is_async` has found
-
-    async def call() -> object:
-        value = fn()
-        if inspect.isawaitable(value):
-            return await value
-        raise NotAsyncError(type(value).__name__)
-
-    return call
-
-
 async def _called(hook: Callable0, name: Literal["setup", "teardown"]) -> HookFailed | None:
     try:
         result = hook()
         if inspect.isawaitable(result):
             await result
     except Exception as error:  # noqa: BLE001 somebody else's hook; the failure goes to the caller as a record
-        return HookFailed(hook=name, kind=type(error).__name__, message=str(error)[:500])
+        return HookFailed(hook=name, kind=type(error).__name__, message=message_of(error)[:500])
     return None
 
 

@@ -5,28 +5,29 @@ an operation awaited, below 6 us as a task), so they break three house rules, fo
 instants themselves (`elapsed_ns` is 60 ns, as much as a clock reading); there is no `asyncio.timeout` around an
 operation (7 us) but one reaper that looks for overdue ones; operations are tasks in a plain dictionary and not in a
 TaskGroup, which would cancel all of them when one fails. Everything a callable raises is caught, since a failed
-operation is a result.
+operation is a result; what escapes from the loops themselves is noted (`OperationEnd.broke`).
+
+Both end alike: `ended_within` waits for operations under way, `close` cancels what is left of them, waits for
+`SETTLE_S` at the most, and leaves what does not end: a callable that swallows its cancellation holds nobody up.
 """
 
 import asyncio
 import contextlib
-import inspect
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from itertools import count
 from random import Random
-from types import AsyncGeneratorType, GeneratorType
 from typing import Final, TypeAlias
 
 from slotzero.clock import later, mono_ns, ms
-from slotzero.perf.classify import ErrorClass, Fault, classify, classify_result
 from slotzero.perf.load_tape import LoadTape
-from slotzero.perf.load_types import LoadError, NotAsync, ResultClassifier
+from slotzero.perf.operation_end import OperationEnd
 from slotzero.perf.pacing import PacingClock, open_pacer
-from slotzero.perf.types import HookFailed, UnawaitedResult
 
-__all__ = ["AsyncCallable", "Dispatcher", "NotAsyncError", "OperationEnd", "Users"]
+__all__ = ["SETTLE_S", "AsyncCallable", "Dispatcher", "Users"]
 
+SETTLE_S: Final = 3.0
+"""How long cancelled operations have to end."""
 AsyncCallable: TypeAlias = Callable[[], Awaitable[object]]
 
 _NEVER: Final = 2**63 - 1
@@ -36,78 +37,11 @@ _LOOKS: Final = 20
 """Looks of the reaper in one timeout, hence a timeout is at most 5 % late."""
 _SHORTEST_LOOK_S: Final = 0.005
 _LONGEST_LOOK_S: Final = 0.25
-_MOST_TYPES: Final = 1_000
-_OVERDUE: Final = Fault(ErrorClass.TIMEOUT, "operation")
-_CANCELLED: Final = Fault(ErrorClass.UNKNOWN, "cancelled")
-
-
-class NotAsyncError(Exception):
-    """The callable returned a value of the type named instead of something to await."""
-
-
-class OperationEnd:
-    """Sorts out how an operation ended: what both loops share.
-
-    Args:
-        tape: Where to.
-        classify_value: Looks at returned values; None for HTTP statuses.
-        timeout_ns: Operations that take as long or longer are timeouts.
-        abandon: Called when the run cannot go on.
-    """
-
-    def __init__(
-        self,
-        tape: LoadTape,
-        *,
-        classify_value: ResultClassifier | None,
-        timeout_ns: int,
-        abandon: Callable[[LoadError], None],
-    ) -> None:
-        self._tape = tape
-        self._classify_value = classify_value or classify_result
-        self._is_own = classify_value is not None
-        self._abandon = abandon
-        self.timeout_ns = timeout_ns
-        self.plain: set[type] = set()
-        self.is_ending = False
-
-    def failed(self, error: BaseException, took: int, *, is_struck: bool) -> None:
-        """Count an operation that raised. Raises what is not an operation's failure."""
-        if is_struck:
-            self._tape.fail(_OVERDUE, "it took too long and was cancelled", took)
-        elif isinstance(error, asyncio.CancelledError):
-            if self.is_ending:
-                self._tape.interrupted += 1
-            else:
-                self._tape.fail(_CANCELLED, "it was cancelled by itself", took)
-        elif isinstance(error, NotAsyncError):
-            self._abandon(NotAsync(returned=str(error)))
-        elif isinstance(error, Exception):
-            self._tape.fail(classify(error), f"{type(error).__name__}: {error}", took)
-        else:
-            raise error
-
-    def overdue(self) -> None:
-        """Take back a success that came after its timeout."""
-        self._tape.fail(_OVERDUE, "it came back, too late", self._tape.take_back())
-
-    def examine(self, value: object) -> None:
-        """Look at a value that the operation recorded last has returned."""
-        if (nobody := _unawaited(value)) is not None:
-            self._tape.take_back()
-            self._abandon(UnawaitedResult(returned=nobody))
-            return
-        try:
-            fault = self._classify_value(value)
-        except Exception as error:  # noqa: BLE001 somebody else's classifier; without it no result can be trusted
-            self._abandon(HookFailed(hook="check", kind=type(error).__name__, message=str(error)[:500]))
-            return
-        if fault is not None:
-            self._tape.fail(fault, f"it returned {type(value).__name__}", self._tape.take_back())
-        elif not self._is_own and not hasattr(value, "status") and not hasattr(value, "status_code"):
-            if len(self.plain) >= _MOST_TYPES:
-                self.plain.clear()
-            self.plain.add(type(value))
+_MOST_AT_ONCE: Final = 500
+"""Arrivals begun in one go, 3 ms of work: a plan beyond the dispatcher's speed must not keep the loop from turning."""
+_FOLD_AT: Final = 65_536
+_CATCH_UP_MS: Final = 1_000
+"""How long after the plan's end arrivals are still begun that the loop did not get to in time."""
 
 
 class _Reaper:
@@ -167,6 +101,8 @@ class Users:
         self._started = [0] * len(starts_ns)
         self._struck = [False] * len(starts_ns)
         self._tasks: list[asyncio.Task[None]] = []
+        self._all_ended: asyncio.Task[None] | None = None
+        self._is_stopped = False
         self._give_up = 0
         self._is_renewing = False
         self._end = 0
@@ -199,19 +135,32 @@ class Users:
         """Begin no further operation."""
         self._end = min(self._end, mono_ns())
         for user, task in enumerate(self._tasks):
+            if task.cancelled() and not self._is_stopped:
+                self._ends.broke(asyncio.CancelledError("a user's task was cancelled from outside"))
             if not self._started[user]:  # it sleeps until its next turn
                 task.cancel()
+        self._is_stopped = True
 
-    async def drain(self, grace_s: float) -> None:
-        """Wait for operations under way at most `grace_s`, then cancel them."""
+    async def ended_within(self, timeout_s: float) -> bool:
+        """Begin no further operation, and wait at most `timeout_s` for those under way. Returns whether all ended."""
         self.stop()
-        left = {task for task in self._tasks if not task.done()}
-        if left:
-            _, left = await asyncio.wait(left, timeout=grace_s)
+        if self._all_ended is None:
+            self._all_ended = self._loop.create_task(_ended(self._tasks), name="users")
+        await asyncio.wait({self._all_ended}, timeout=timeout_s)
+        return self._all_ended.done()
+
+    async def close(self) -> None:
+        """Cancel what is still under way and leave what does not end; give back what was taken."""
+        self.stop()
         self._ends.is_ending = True
-        for task in left:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        left = await _settled([*self._tasks, *((self._all_ended,) if self._all_ended else ())])
+        for user, task in enumerate(self._tasks):
+            if task in left:
+                self._started[user] = 0
+            elif not task.cancelled() and (error := task.exception()) is not None:
+                self._ends.broke(error)
+        self._tape.interrupted += len(left)
+        self._ends.left = len(left)
         self._reaper.close()
         await self._clock.__aexit__(None, None, None)
 
@@ -234,7 +183,7 @@ class Users:
             try:
                 value = await fn()
                 end = now()
-            except BaseException as error:  # noqa: BLE001 sorted out in `failed`, which raises what is not an operation's
+            except BaseException as error:  # noqa: BLE001 whatever it is, it is the operation's
                 end = now()
                 started[user] = 0
                 ends.failed(error, end - start, is_struck=self._was_struck(user))
@@ -304,6 +253,7 @@ class Dispatcher:
         most_in_flight: How many operations may be under way.
         most_waiting: How many arrivals may wait for a place; 0 drops them.
         catch_up_ns: Arrivals later than this are missed.
+        arrivals: How many arrivals there are from one planned instant to another, both after the start.
     """
 
     def __init__(
@@ -315,7 +265,8 @@ class Dispatcher:
         instants: Iterator[int],
         most_in_flight: int,
         most_waiting: int,
-        catch_up_ns: int = _NEVER,
+        catch_up_ns: int,
+        arrivals: Callable[[int, int], int],
     ) -> None:
         self._fn = fn
         self._tape = tape
@@ -324,13 +275,14 @@ class Dispatcher:
         self._most = most_in_flight
         self._most_waiting = most_waiting
         self._catch_up_ns = catch_up_ns
+        self._arrivals = arrivals
         self._numbers = count()
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._starts: dict[int, int] = {}
         self._struck: set[int] = set()
         self._waiting: deque[int] = deque()
         self._next: int | None = None
-        self._is_stopped = False
+        self._give_up_at = _NEVER
         self.planned = 0
         self.unstarted = 0
         self.first_start: int | None = None
@@ -354,7 +306,7 @@ class Dispatcher:
 
     async def begin(self, start_ns: int, end_ns: int) -> None:
         """Arm the first arrival."""
-        del end_ns  # the plan ends by itself
+        self._end = end_ns
         self._loop = asyncio.get_running_loop()
         self._start = start_ns
         self._idle = asyncio.Event()
@@ -367,30 +319,30 @@ class Dispatcher:
 
     def stop(self) -> None:
         """Begin no further operation; arrivals that wait for a place never will."""
-        self._is_stopped = True
-        self._next = None
+        self._drop_backlog()
         self.unstarted += len(self._waiting)
         self._waiting.clear()
         if not self._tasks:
             self._idle.set()
 
-    async def drain(self, grace_s: float) -> None:
-        """Wait at most `grace_s` for operations under way, and for arrivals that wait for a place, then cancel them."""
-        while self._next is not None:  # due, and not handled yet: the loop was held up
-            self._due()
-            await asyncio.sleep(0)
-        if self._tasks:
+    async def ended_within(self, timeout_s: float) -> bool:
+        """Wait at most `timeout_s` for operations under way and arrivals that wait. Returns whether all ended."""
+        if self._give_up_at == _NEVER:
+            self._give_up_at = later(mono_ns(), ms(_CATCH_UP_MS))
+        if self._tasks or self._next is not None:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(grace_s):
+                async with asyncio.timeout(timeout_s):
                     await self._idle.wait()
+        return not self._tasks and self._next is None
+
+    async def close(self) -> None:
+        """Cancel what is still under way and leave what does not end; give back what was taken."""
         self.stop()
         self._ends.is_ending = True
-        left = list(self._tasks.values())
-        for task in left:
-            task.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
-        self._tape.interrupted += len(self._tasks)  # cancelled before their first step
-        self._tasks.clear()
+        left = await _settled(list(self._tasks.values()))
+        self._tape.interrupted += len(self._tasks)  # those left, and those cancelled before their first step
+        self._ends.left = len(left)
+        self._tasks = {number: task for number, task in self._tasks.items() if task in left}
         self._pacer.close()
         self._reaper.close()
 
@@ -401,11 +353,14 @@ class Dispatcher:
         self._next = None if offset is None else later(self._start, offset)
 
     def _due(self) -> None:
-        """Begin all arrivals that are due. *Hot path.*"""
+        """Begin arrivals that are due, so many at the most that the loop turns meanwhile. *Hot path.*"""
         tape = self._tape
         tasks, note, catch_up = self._tasks, tape.dispatch.append, self._catch_up_ns
         now = mono_ns()
-        while (intended := self._next) is not None and intended <= now:
+        for _ in range(_MOST_AT_ONCE):
+            intended = self._next
+            if intended is None or intended > now:
+                break
             self.planned += 1
             behind = now - intended
             note(behind)
@@ -416,8 +371,23 @@ class Dispatcher:
             else:
                 self._launch(intended)
             self._advance()
-        if intended is not None:
-            self._pacer.arm(intended)
+        if len(tape.dispatch) >= _FOLD_AT:
+            tape.fold()
+        if now > self._give_up_at:
+            self._drop_backlog()
+        if self._next is not None:
+            self._pacer.arm(self._next)
+        elif not tasks:
+            self._idle.set()
+
+    def _drop_backlog(self) -> None:
+        """Handle no further arrival. Those that are due already were planned, and never started."""
+        due_until = min(mono_ns(), self._end)
+        if self._next is not None and self._next < due_until:
+            backlog = self._arrivals(self._next - self._start, due_until - self._start)
+            self.planned += backlog
+            self.unstarted += backlog
+        self._next = None
 
     def _wait(self, intended: int) -> None:
         if len(self._waiting) < self._most_waiting:
@@ -441,18 +411,21 @@ class Dispatcher:
         self._starts[number] = start
         tape.lateness.append(start - intended)
         try:
-            value = await self._fn()
-            end = mono_ns()
-        except BaseException as error:  # noqa: BLE001 sorted out in `failed`, which raises what is not an operation's
-            ends.failed(error, mono_ns() - start, is_struck=self._was_struck(number))
-        else:
-            tape.service.append(end - start)
-            tape.response.append(end - intended)
-            if end - start >= ends.timeout_ns:
-                self._was_struck(number)
-                ends.overdue()
-            elif value is not None and type(value) not in ends.plain:
-                ends.examine(value)
+            try:
+                value = await self._fn()
+                end = mono_ns()
+            except BaseException as error:  # noqa: BLE001 whatever it is, it is the operation's
+                ends.failed(error, mono_ns() - start, is_struck=self._was_struck(number))
+            else:
+                tape.service.append(end - start)
+                tape.response.append(end - intended)
+                if end - start >= ends.timeout_ns:
+                    self._was_struck(number)
+                    ends.overdue()
+                elif value is not None and type(value) not in ends.plain:
+                    ends.examine(value)
+        except BaseException as error:  # noqa: BLE001 nobody awaits this task: it would be lost without a word
+            ends.broke(error)
         finally:
             del self._tasks[number], self._starts[number]
             if self._waiting:
@@ -476,15 +449,20 @@ class Dispatcher:
         return False
 
 
-def _unawaited(value: object) -> str | None:
-    """Return what a value is that should have been run, and dispose of it; None for anything else."""
-    name = getattr(value, "__qualname__", type(value).__name__)
-    if isinstance(value, Coroutine):
-        value.close()
-        return f"a coroutine ({name})"
-    if isinstance(value, asyncio.Future):
-        value.cancel()
-        return f"a future ({name})"
-    if isinstance(value, GeneratorType | AsyncGeneratorType):
-        return f"a generator ({name})"
-    return f"an awaitable ({name})" if inspect.isawaitable(value) else None
+async def _ended(tasks: list[asyncio.Task[None]]) -> None:
+    if tasks:  # a shard may have no user
+        await asyncio.wait(tasks)
+
+
+async def _settled(tasks: Iterable[asyncio.Task[None]]) -> set[asyncio.Task[None]]:
+    """Cancel `tasks` and wait for `SETTLE_S` at the most. Returns those that have not ended."""
+    left = {task for task in tasks if not task.done()}
+    for task in left:
+        task.cancel()
+    if left:
+        _, left = await asyncio.wait(left, timeout=SETTLE_S)
+    for task in left:
+        # Else whoever closes the event loop waits for it, for ever. asyncio offers this to those who extend it.
+        asyncio.tasks._unregister_task(task)  # noqa: SLF001 not in its type stubs
+        task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001 the run has reported it
+    return left

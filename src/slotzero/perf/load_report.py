@@ -37,6 +37,7 @@ class Measured(Struct, frozen=True, kw_only=True):
         planned: Arrivals of an open plan, None for a closed one.
         verdict: With its reasons.
         driver: Of the driving process; None when there are several.
+        processes: By name: the driver and those watched, or nothing but the shards.
     """
 
     config: LoadTestConfig
@@ -77,8 +78,7 @@ def load_result(found: Measured) -> LoadResult:
     span_s = max(found.duration_s, 1e-9)
     processes = found.processes
     extra = {f"{name}:{process}": value for process, stats in processes.items() for name, value in _of(stats).items()}
-    if "driver" in processes:
-        extra |= _of(processes["driver"])
+    extra |= _drivers(found)
     figures = run_figures(
         headline=headline,
         service=sums.service,
@@ -168,6 +168,18 @@ def run_figures(
             found[f"{prefix}mean_ms"] = histogram.mean_ns / _NS_PER_MS
             found[f"{prefix}max_ms"] = histogram.max_ns / _NS_PER_MS
     return found
+
+
+def _drivers(found: Measured) -> dict[str, float]:
+    """Return what those who drove used: of several the CPU of the busiest (each has a core), and the memory of all."""
+    processes = found.processes
+    drivers = list(processes.values()) if found.shards else [processes["driver"]] if "driver" in processes else []
+    if not drivers:
+        return {}
+    return {
+        "cpu_percent": max(stats.avg_cpu_percent for stats in drivers),
+        "rss_mb": sum(stats.peak_rss_mb for stats in drivers),
+    }
 
 
 def _of(stats: ProcessStats) -> dict[str, float]:

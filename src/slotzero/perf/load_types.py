@@ -59,7 +59,7 @@ Verdict: TypeAlias = Literal["ok", "generator_limited", "chain_limited", "degrad
 """What the figures are worth. Only "ok" can pass: the others say what else than the target was measured."""
 
 Probe: TypeAlias = Callable[[], Mapping[str, float]]
-"""Further figures of the system under test, asked once a window. "chain_queue_p99_ms" is the chain's
+"""Further figures of the system under test, asked once a window; finite numbers. "chain_queue_p99_ms" is the chain's
 receive-to-execute queue over the run so far; the verdict looks at the last one."""
 ResultClassifier: TypeAlias = Callable[[object], Fault | None]
 """Looks at what an operation returned: None when it is a success, else the failure it is."""
@@ -117,8 +117,14 @@ class LoadTestConfig(Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         """Refuse what cannot be run."""
+        self._check_numbers()
+        self._check_words()
+        self._check_plan()
+        self._check_thresholds()
+
+    def _check_numbers(self) -> None:
         for name, value in (("duration", self.duration), ("window_s", self.window_s)):
-            if not math.isfinite(value) or value <= 0:
+            if not _is_finite(value) or value <= 0:
                 raise ValueError(f"{name} is a span in seconds above 0, got {value!r}")
         for name, optional in (
             ("target_ops", self.target_ops),
@@ -126,16 +132,26 @@ class LoadTestConfig(Struct, frozen=True, kw_only=True):
             ("timeout_s", self.timeout_s),
             ("catch_up_s", self.catch_up_s),
         ):
-            if optional is not None and (not math.isfinite(optional) or optional <= 0):
+            if optional is not None and (not _is_finite(optional) or optional <= 0):
                 raise ValueError(f"{name} is above 0 or None, got {optional!r}")
         for name, count in (("concurrency", self.concurrency), ("max_in_flight", self.max_in_flight)):
             if count is not None and (type(count) is not int or count < 1):
                 raise ValueError(f"{name} is a whole number of at least 1 or None, got {count!r}")
-        if not 0 <= self.ramp_up <= self.duration:
+        if not _is_finite(self.ramp_up) or not 0 <= self.ramp_up <= self.duration:
             raise ValueError(f"ramp_up is 0 to the duration of {self.duration} s, got {self.ramp_up!r}")
-        if self.graceful_stop_s < 0 or self.max_queue < 0:
-            raise ValueError("graceful_stop_s and max_queue are not negative")
-        self._check_plan()
+        if not _is_finite(self.graceful_stop_s) or self.graceful_stop_s < 0:
+            raise ValueError(f"graceful_stop_s is finite and not negative, got {self.graceful_stop_s!r}")
+        if type(self.max_queue) is not int or self.max_queue < 0:
+            raise ValueError(f"max_queue is a whole number and not negative, got {self.max_queue!r}")
+
+    def _check_words(self) -> None:
+        if not _is_text(self.scenario):
+            raise ValueError(f"scenario is a text, got {self.scenario!r}")
+        if self.when_full not in {"queue", "drop"}:
+            raise ValueError(f'when_full is "queue" or "drop", got {self.when_full!r}')
+        for name, text in self.labels.items():
+            if not _is_text(name) or not _is_text(text):
+                raise ValueError(f"labels are texts by name, got {text!r} for {name!r}")
 
     def _check_plan(self) -> None:
         if self.arrivals is not None and self.target_ops is not None:
@@ -146,6 +162,16 @@ class LoadTestConfig(Struct, frozen=True, kw_only=True):
             raise ValueError("an open plan has its rate in the plan: rate_limit is for closed ones")
         if self.ramp_up and self.arrivals is not None and not isinstance(self.arrivals, Closed | Constant):
             raise ValueError("ramp_up is for closed plans and constant rates; other plans have a shape of their own")
+
+    def _check_thresholds(self) -> None:
+        for threshold in self.thresholds:
+            if type(threshold) is not Threshold:
+                raise ValueError(f"thresholds are Threshold records (see parse_threshold), got {threshold!r}")
+            if self.model == "open" and threshold.scope == "window" and threshold.metric.startswith("service_"):
+                raise ValueError(
+                    f"{threshold.name} cannot be judged: windows of an open plan hold response times only; "
+                    f"limit {threshold.metric.removeprefix('service_')} there, or {threshold.metric} over the whole run"
+                )
 
     @property
     def plan(self) -> ArrivalPlan:
@@ -175,6 +201,14 @@ class LoadTestConfig(Struct, frozen=True, kw_only=True):
         if isinstance(plan, Closed):
             return plan.users
         return self.max_in_flight or self.concurrency or DEFAULT_MAX_IN_FLIGHT
+
+
+def _is_finite(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
 
 
 # While it runs ------------------------------------------------------------------------------------------------------
@@ -259,6 +293,7 @@ class ProcessStats(Struct, frozen=True, kw_only=True):
     """What a watched process used during the run.
 
     Attributes:
+        avg_cpu_percent: From the plan's start to its end; the other figures are of the whole run.
         ended_at_s: When it was found gone, or None while it lives.
     """
 
@@ -280,7 +315,7 @@ class GeneratorHealth(Struct, frozen=True, kw_only=True):
         lateness_ms: From the intended to the real start of an open plan's operations; None for a closed plan.
         dispatch_ms: Its part that is the generator's own: until the arrival was handled, without any wait for a place
             in flight.
-        cpu_percent: Of the driving process.
+        cpu_percent: Of the driving process, from the plan's start to its end.
         loop_delay_p50_ms: How long the loop let a ready callback wait, and the 99th percentile.
         gc_pauses: Passes of the garbage collector, their longest and their sum.
         planned: Arrivals the plan held until the run ended (None for a closed plan), and how many were started.
@@ -368,7 +403,8 @@ class LoadResult(Struct, frozen=True, kw_only=True, tag_field="outcome", tag="me
         stopped: "completed", "interrupted" by somebody, "aborted" by a threshold or a lost process (see `incidents`).
         histogram: The headline as `Histogram.to_text` writes it; `service_histogram` of the service time.
         resources: Of the driver and of each watched process, by name.
-        driver: The driver's in full; None for a distributed run, where `shards` has them.
+        driver: The driver's in full, its average CPU of the plan's time; None for a distributed run, where `shards`
+            has them.
         extra: Further figures of what was loaded, in named blocks, from whoever knows it.
         needed_in_flight: Rate times p95 (Little's law): places in flight the offered rate took.
     """

@@ -2,7 +2,7 @@
 
 A file says which version of the schema it has. Within a version fields are only added, so a file with more or fewer of
 them still loads; an older version is brought up to date on reading (`_UPGRADES`), a newer one is refused. A file is
-written whole or not at all.
+written whole or not at all; what is no regular file (a device, a pipe) is written into and never replaced.
 
 ::
 
@@ -12,6 +12,7 @@ written whole or not at all.
 
 import os
 import re
+import stat
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -150,18 +151,22 @@ def read_result_file(path: Path) -> ResultDocument:
 
 
 def write_result_file(path: Path, document: ResultDocument) -> None:
-    """Write a document, in one step: whoever reads meanwhile finds the old file or the new one. *Does I/O.*
+    """Write a document. *Does I/O.*
+
+    A file is written in one step: whoever reads meanwhile finds the old one or the new one. Symbolic links are followed
+    and stay. A device or a pipe is written into; a pipe's writer waits for somebody who reads.
 
     Raises:
         UsageError: It cannot be written there.
     """
     data = encode_document(document)
     try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-            file.write(data)
-        made = Path(file.name)
-        made.chmod(0o666 & ~_umask())
-        made.replace(path)
+        if _is_replaceable(path):
+            _replace(path.resolve(), data)
+        else:
+            # As it is called, not as it resolves: /dev/stdout resolves to what cannot be opened by that name.
+            with os.fdopen(os.open(path, os.O_WRONLY | os.O_NOCTTY), "wb") as file:
+                file.write(data)
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.strerror or error}") from error
 
@@ -174,10 +179,19 @@ def require_writable(path: Path) -> None:
     """
     if path.is_dir():
         raise UsageError(f"{path} cannot be written: it is a folder")
-    if not path.parent.is_dir():
-        raise UsageError(f"{path} cannot be written: there is no folder {path.parent}")
-    if not os.access(path.parent, os.W_OK):
-        raise UsageError(f"{path} cannot be written: nothing may be written in {path.parent}")
+    try:
+        is_replaceable = _is_replaceable(path)
+        folder = path.resolve().parent if path.is_symlink() else path.parent
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror or error}") from error
+    if not is_replaceable:
+        if not os.access(path, os.W_OK):
+            raise UsageError(f"{path} cannot be written: you may not write into it")
+        return
+    if not folder.is_dir():
+        raise UsageError(f"{path} cannot be written: there is no folder {folder}")
+    if not os.access(folder, os.W_OK):
+        raise UsageError(f"{path} cannot be written: nothing may be written in {folder}")
 
 
 def baseline_path(name: str) -> Path:
@@ -190,6 +204,25 @@ def baseline_path(name: str) -> Path:
         raise UsageError(f"a baseline's name has 1 to 64 letters, digits, dots, dashes and underscores, got {name!r}")
     state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
     return Path(state).expanduser() / "slotzero" / "baselines" / f"{name}.json"
+
+
+# ---- writing -------------------------------------------------------------------------------------------------------
+
+
+def _is_replaceable(path: Path) -> bool:
+    """Tell whether another file may take the place of what a path leads to: of a regular file, or of none yet."""
+    try:
+        return stat.S_ISREG(path.stat().st_mode)
+    except FileNotFoundError:
+        return True
+
+
+def _replace(place: Path, data: bytes) -> None:
+    with tempfile.NamedTemporaryFile(dir=place.parent, prefix=f".{place.name}.", delete=False) as file:
+        file.write(data)
+    made = Path(file.name)
+    made.chmod(0o666 & ~_umask())
+    made.replace(place)
 
 
 # ---- reading -------------------------------------------------------------------------------------------------------

@@ -232,7 +232,7 @@ class Follower:
             for part in parts[1:]:
                 window = merge_windows(window, part, beside=True)
             self._timeline.append(window)
-            yield self._progress(window), self._judge(window)
+            yield self._progress(window), self._judge(window, max(part.cpu_percent or 0.0 for part in parts))
 
     def _is_closed(self, number: int) -> bool:
         live = [shard for shard in self._shards if shard.state == "waiting"]
@@ -247,7 +247,8 @@ class Follower:
     def _by_class(self) -> dict[str, int]:
         return {name: sum(found.by_class.get(name, 0) for found in self._snapshots()) for name in ERROR_CLASSES}
 
-    def _judge(self, window: Window) -> str | None:
+    def _judge(self, window: Window, busiest_percent: float) -> str | None:
+        """Judge a merged window, and the CPU of the shard that had most to do in it: each has a core of its own."""
         headline = Histogram() if window.histogram is None else Histogram.from_bytes(window.histogram)
         by_class = self._by_class()
         figures = run_figures(
@@ -258,7 +259,7 @@ class Follower:
             by_class={name: number - self._errors_before[name] for name, number in by_class.items()},
             span_s=window.span_s,
             missed=window.missed,
-            extra={"cpu_percent": window.cpu_percent or 0.0, "rss_mb": window.rss_mb or 0.0},
+            extra={"cpu_percent": busiest_percent, "rss_mb": window.rss_mb or 0.0},
         )
         self._errors_before = by_class
         why = self._thresholds.window(window.at_s, figures, window.ops + window.errors)

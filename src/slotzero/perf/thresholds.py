@@ -2,9 +2,13 @@
 
 A threshold with no data is missed, never met: a run of zero operations must not pass because zero operations were slow.
 A windowed threshold is judged at the end of each window of the timeline, after a grace period, and may need several
-bad windows in a row; with `abort` the run ends there, with its reason.
+bad windows in a row; with `abort` the run ends there, with its reason. Latencies and shares are of operations, so a
+window that holds too few is passed over. What counts or is read off a process is a datum in an empty window, too:
+throughput above all, since a target that hangs altogether leaves nothing but empty windows. Throughput is judged only
+in whole windows inside the plan, for afterwards no operation begins.
 """
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Final, Literal, TypeAlias
@@ -20,15 +24,18 @@ Figures: TypeAlias = Mapping[str, float]
 
 AT_LEAST: Final = frozenset({"success_percent", "ops_per_s", "total_ops"})
 """Figures of which more is better; of all others at most the limit is allowed."""
+_THROUGHPUT: Final = frozenset({"ops_per_s", "total_ops"})
 _PERCENTILES: Final = ("p50_ms", "p75_ms", "p90_ms", "p95_ms", "p99_ms", "p999_ms", "mean_ms", "max_ms")
+_OF_OPERATIONS: Final = frozenset(
+    {"success_percent", "error_percent", *_PERCENTILES, *(f"service_{name}" for name in _PERCENTILES)}
+)
+"""Figures that say nothing where there are few operations."""
 _METRICS: Final = frozenset(
     {
         *AT_LEAST,
-        *_PERCENTILES,
-        *(f"service_{name}" for name in _PERCENTILES),
+        *_OF_OPERATIONS,
         *(f"errors.{kind.value}" for kind in ErrorClass),
         "errors",
-        "error_percent",
         "missed_starts",
         "cpu_percent",
         "rss_mb",
@@ -47,11 +54,12 @@ class Threshold(Struct, frozen=True, kw_only=True):
         metric: A figure's name: "p95_ms" of the headline latency (and p50, p75, p90, p99, p999, mean, max),
             "service_p95_ms", "success_percent", "error_percent", "errors", "errors.timeout" and the other classes,
             "ops_per_s", "total_ops", "missed_starts", "cpu_percent" and "rss_mb" of the driver, "cpu_percent:NAME"
-            and "rss_mb:NAME" of a watched process, or a figure a probe reports as "probe:NAME".
+            and "rss_mb:NAME" of a watched process, or a figure a probe reports as "probe:NAME" (of a run its last
+            value).
         limit: At most this much; at least this much for success, throughput and the number of operations.
         scope: "run" judges the whole run at its end, "window" each window of the timeline.
         min_samples: Operations a run or window must hold to be judged; a run with fewer misses it, a window with
-            fewer is passed over.
+            fewer is passed over, where it is a latency or a share that is limited.
         grace_s: Windows that begin earlier than this are not judged.
         windows: Bad windows in a row that it takes to miss it.
         abort: Whether a missed window ends the run.
@@ -69,8 +77,14 @@ class Threshold(Struct, frozen=True, kw_only=True):
         """Refuse a figure that does not exist: it would have no data for ever."""
         if self.metric not in _METRICS and not self.metric.startswith(("cpu_percent:", "rss_mb:", "probe:")):
             raise ValueError(f"no figure is called {self.metric!r}; one of {', '.join(sorted(_METRICS))}")
+        if not _is_finite(self.limit):
+            raise ValueError(f"the limit of {self.metric} is a finite number, got {self.limit!r}")
+        if not _is_whole(self.windows) or not _is_whole(self.min_samples) or not _is_finite(self.grace_s):
+            raise ValueError("windows and min_samples are whole numbers, grace_s is a finite one")
         if self.windows < 1 or self.min_samples < 0 or self.grace_s < 0:
             raise ValueError("windows is at least 1, min_samples and grace_s are not negative")
+        if self.scope not in {"run", "window"}:
+            raise ValueError(f'a threshold\'s scope is "run" or "window", got {self.scope!r}')
         if self.abort and self.scope == "run":
             raise ValueError('only a threshold with scope "window" can abort a run that is under way')
 
@@ -89,6 +103,14 @@ class Threshold(Struct, frozen=True, kw_only=True):
     def allows(self, value: float) -> bool:
         """Tell whether a value is within the limit."""
         return value >= self.limit if self.wants_more else value <= self.limit
+
+
+def _is_finite(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def _is_whole(value: object) -> bool:
+    return type(value) is int
 
 
 class ThresholdResult(Struct, frozen=True, kw_only=True):
@@ -149,15 +171,25 @@ class ThresholdWatch:
         self._judged = [0] * count
         self._worst: list[float | None] = [None] * count
         self._missed_at: list[float | None] = [None] * count
+        self._said: dict[str, float] = {}
 
-    def window(self, at_s: float, figures: Figures, samples: int) -> str | None:
-        """Judge a window that began at `at_s`. Returns why the run must end, or None."""
+    def window(self, at_s: float, figures: Figures, samples: int, *, is_in_plan: bool | None = None) -> str | None:
+        """Judge a window. Returns why the run must end, or None.
+
+        Args:
+            at_s: When it began, in seconds since the start.
+            figures: Its figures.
+            samples: Operations it holds.
+            is_in_plan: Whether it is a whole one inside the plan. None where that is not known: throughput is judged
+                then wherever there are operations.
+        """
         why = None
+        self._said |= {name: value for name, value in figures.items() if name.startswith("probe:")}
         for place, threshold in enumerate(self._thresholds):
-            if threshold.scope != "window" or at_s < threshold.grace_s or samples < threshold.min_samples:
+            if threshold.scope != "window" or at_s < threshold.grace_s:
                 continue
             value = figures.get(threshold.metric)
-            if value is None:
+            if value is None or not _is_judged(threshold, samples, is_in_plan=is_in_plan):
                 continue
             self._judged[place] += 1
             worst = self._worst[place]
@@ -175,7 +207,8 @@ class ThresholdWatch:
         return why
 
     def results(self, figures: Figures, samples: int) -> tuple[ThresholdResult, ...]:
-        """Return how all came out, given the whole run's figures."""
+        """Return how all came out, given the whole run's figures. What a probe said last stands for the run."""
+        figures = {**self._said, **figures}
         return tuple(
             self._windowed(place, threshold) if threshold.scope == "window" else _whole(threshold, figures, samples)
             for place, threshold in enumerate(self._thresholds)
@@ -198,6 +231,13 @@ class ThresholdWatch:
             bad_windows=self._bad[place],
             why=why,
         )
+
+
+def _is_judged(threshold: Threshold, samples: int, *, is_in_plan: bool | None) -> bool:
+    metric = threshold.metric
+    if metric in _THROUGHPUT and is_in_plan is not None:
+        return is_in_plan
+    return samples >= threshold.min_samples or not (metric in _OF_OPERATIONS or metric in _THROUGHPUT)
 
 
 def _whole(threshold: Threshold, figures: Figures, samples: int) -> ThresholdResult:

@@ -3,17 +3,19 @@
 import asyncio
 import sys
 from collections.abc import Callable
+from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from slotzero.errors import UsageError
-from slotzero.perf.arrivals import Closed, Constant
+from slotzero.perf.arguments import require_no_arguments
+from slotzero.perf.arrivals import ArrivalPlan, Closed, Constant
 from slotzero.perf.cluster import ClusterLoadService
 from slotzero.perf.load import load_test_service
 from slotzero.perf.load_target import open_target
 from slotzero.perf.load_types import LoadOutcome, LoadProgress, LoadResult, LoadTestConfig
-from slotzero.perf.thresholds import parse_threshold
+from slotzero.perf.thresholds import Threshold, parse_threshold
 from slotzero.workloads import scenarios
 from slotzero.workloads.scenarios import PreparedScenario, Scenario
 from slotzero.workloads.snipe_scenarios import SCENARIOS
@@ -22,6 +24,8 @@ for _scenario in SCENARIOS:
     scenarios.register(_scenario)
 
 __all__ = ["LoadPlan", "plan_load", "run_load", "with_options"]
+
+_RATE: Final = "ops_per_s"
 
 
 class LoadPlan(Struct, frozen=True, kw_only=True):
@@ -85,32 +89,53 @@ def with_options(
     Raises:
         UsageError: The parts do not fit together.
     """
-    plan, places = base.arrivals, base.max_in_flight
-    if rate is not None:
-        plan, places = Constant(rate_per_s=rate), concurrency
-    elif concurrency is not None and isinstance(plan, Closed):
-        plan = replace(plan, users=concurrency)
-    elif concurrency is not None:
-        places = concurrency
     seconds = base.duration if duration is None else duration
     try:
+        plan, places = _plan(base, concurrency, rate)
         return replace(
             base,
             arrivals=plan,
             max_in_flight=places,
             duration=seconds,
             ramp_up=min(base.ramp_up, seconds) if ramp_up is None else ramp_up,
-            thresholds=(*base.thresholds, *(parse_threshold(text) for text in thresholds)),
+            thresholds=(*_limits(base, plan), *(parse_threshold(text) for text in thresholds)),
         )
     except ValueError as error:
         raise UsageError(str(error)) from error
+
+
+def _plan(base: LoadTestConfig, concurrency: int | None, rate: float | None) -> tuple[ArrivalPlan | None, int | None]:
+    """Return the arrivals and how many may be in flight, None where the load's own stand."""
+    if rate is not None:
+        return Constant(rate_per_s=rate), concurrency
+    if concurrency is None:
+        return base.arrivals, base.max_in_flight
+    if isinstance(base.arrivals, Closed):
+        return replace(base.arrivals, users=concurrency), base.max_in_flight
+    return base.arrivals, concurrency
+
+
+def _limits(base: LoadTestConfig, plan: ArrivalPlan | None) -> tuple[Threshold, ...]:
+    """Return a load's own thresholds for another plan.
+
+    In a closed plan the users set the rate, so what is asked of it goes with their number. An open plan has its rate
+    from elsewhere, and the verdict holds the run against that.
+    """
+    if not isinstance(base.arrivals, Closed) or plan == base.arrivals:
+        return base.thresholds
+    if not isinstance(plan, Closed):
+        return tuple(limit for limit in base.thresholds if limit.metric != _RATE)
+    share = plan.users / base.arrivals.users
+    return tuple(
+        replace(limit, limit=limit.limit * share) if limit.metric == _RATE else limit for limit in base.thresholds
+    )
 
 
 async def run_load(plan: LoadPlan, *, on_progress: Callable[[LoadProgress], None], stop: asyncio.Event) -> LoadOutcome:
     """Run a plan to its end. *Does I/O.*
 
     Raises:
-        UsageError: The target cannot be loaded, or the cluster's address is not safe.
+        UsageError: The target cannot be loaded or needs arguments, or the cluster's address is not safe.
     """
     config, target = plan.config, plan.target
     if target is not None:
@@ -120,6 +145,7 @@ async def run_load(plan: LoadPlan, *, on_progress: Callable[[LoadProgress], None
             service = ClusterLoadService(plan.cluster_address)
             return await service.run(target, config, on_progress=on_progress, stop=stop)
         async with open_target(target) as opened:
+            require_no_arguments(opened.fn, target)
             return await load_test_service.run(
                 opened.fn, config, classify_result=opened.classify_result, on_progress=on_progress, stop=stop
             )

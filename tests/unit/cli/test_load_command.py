@@ -18,7 +18,7 @@ from slotzero.perf.load_document import load_outcomes
 from slotzero.perf.load_types import LoadResult
 from slotzero.perf.result_file import read_result_file
 from slotzero.workloads.load_run import with_options
-from slotzero.workloads.scenarios import SHAPES, shape
+from slotzero.workloads.scenarios import SHAPES, find, shape
 
 app = typer.Typer()
 app.command()(load)
@@ -84,6 +84,8 @@ def test_callable_that_is_not_async_exits_with_1_and_one_sentence() -> None:
         ([*QUICK, "--json", "/no/such/folder/out.json"], "cannot be written|no such folder|/no/such/folder"),
         ([*QUICK, "--threshold", "p95"], "a threshold reads like"),
         ([*QUICK, "--ramp-up", "9"], "ramp_up is 0 to the duration"),
+        ([*QUICK, "--rate", "inf"], "finite"),
+        (["mine", "--target", "cluster_target:with_argument"], "cannot be called without arguments"),
         ([*QUICK, "--cluster-address", "tcp://192.0.2.1:8786"], "neither on this machine nor TLS"),
     ],
 )
@@ -117,6 +119,27 @@ def test_options_replace_parts_of_a_shape() -> None:
     assert [found.name for found in closed.thresholds] == ["success_percent>=90", "p95_ms<=4"]
     opened = with_options(base, concurrency=7, duration=5, ramp_up=2, rate=50, thresholds=[])
     assert (opened.arrivals, opened.most_in_flight, opened.model) == (Constant(rate_per_s=50), 7, "open")
+
+
+@pytest.mark.parametrize("wrong", [{"rate": float("nan")}, {"concurrency": 0}, {"duration": float("inf")}])
+def test_option_that_is_no_number_to_run_with_is_one_sentence(wrong: dict[str, float]) -> None:
+    nothing = {"concurrency": None, "duration": None, "ramp_up": None, "rate": None}
+    with pytest.raises(UsageError):
+        with_options(SHAPES["HEAVY"], **nothing | wrong, thresholds=[])  # type: ignore[arg-type]  # one of each
+
+
+def test_rate_that_is_asked_of_a_scenario_goes_with_its_users() -> None:
+    nothing = {"concurrency": None, "duration": None, "ramp_up": None, "rate": None}
+    base = find("BASELINE")
+    assert base is not None
+
+    def limits(**options: float) -> list[str]:
+        made = with_options(base.config, **nothing | options, thresholds=["ops_per_s>=3"])  # type: ignore[arg-type]  # one of each
+        return [found.name for found in made.thresholds if found.metric == "ops_per_s"]
+
+    assert limits() == ["ops_per_s>=9", "ops_per_s>=3"]
+    assert limits(concurrency=2) == ["ops_per_s>=1.8", "ops_per_s>=3"]
+    assert limits(rate=5) == ["ops_per_s>=3"]  # an open run is held against its plan
 
 
 def test_interrupt_ends_the_run_with_what_it_has(tmp_path: Path) -> None:

@@ -1,7 +1,9 @@
 """`LoadTestService`: the two models, their clocks, limits, endings and verdicts."""
 
 import asyncio
+import contextlib
 import gc
+import math
 import os
 import signal
 import subprocess
@@ -12,10 +14,12 @@ import msgspec
 import pytest
 
 from slotzero.clock import mono_ns
+from slotzero.perf import load, load_loops
 from slotzero.perf.arrivals import Closed, Constant, Ramp, Replay, Spike
 from slotzero.perf.classify import ErrorClass, Fault
 from slotzero.perf.load import LoadTestService, load_test_service
 from slotzero.perf.load_types import LoadFailure, LoadOutcome, LoadProgress, LoadResult, LoadTestConfig
+from slotzero.perf.operation_end import OperationEnd
 from slotzero.perf.thresholds import Threshold
 
 MS = 1_000_000
@@ -379,6 +383,69 @@ async def test_error_kinds_are_bounded() -> None:
     assert result.error_details[0].code == "_OTHER"
 
 
+class Panic(BaseException):
+    """What an extension written in Rust raises when it panics."""
+
+
+class MuteError(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+@pytest.mark.parametrize("open_rate", [None, 200.0])
+@pytest.mark.parametrize("error", [Panic("overflow"), SystemExit(0), KeyboardInterrupt(), MuteError()])
+async def test_no_error_of_an_operation_ends_its_user(open_rate: float | None, error: BaseException) -> None:
+    calls = 0
+
+    async def operation() -> None:
+        nonlocal calls
+        calls += 1
+        is_bad = calls % 3 == 0
+        await asyncio.sleep(0.001)
+        if is_bad:
+            raise error
+
+    result = await measured(operation, config(concurrency=2, target_ops=open_rate, max_in_flight=50, duration=0.4))
+    assert calls > 6
+    assert result.total_ops == calls
+    assert result.errors["unknown"] == calls // 3
+    assert result.error_details[0].code == type(error).__name__
+    assert result.incidents == ()
+
+
+@pytest.mark.parametrize("open_rate", [None, 50.0])
+async def test_task_that_breaks_all_the_same_is_never_called_a_pass(
+    open_rate: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("a fault of ours")
+
+    monkeypatch.setattr(OperationEnd, "failed", fail)
+    calls = 0
+
+    async def operation() -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            raise ValueError
+        await asyncio.sleep(0.001)
+
+    result = await measured(operation, config(concurrency=3, target_ops=open_rate))
+    assert (result.generator.verdict, result.passed) == ("degraded", False)
+    assert "ended with an error of their own (RuntimeError: a fault of ours)" in result.incidents[0].what
+
+
+async def test_user_whose_task_somebody_cancels_is_missed() -> None:
+    async def operation() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        asyncio.get_running_loop().call_soon(task.cancel)  # it comes when the operation has long ended
+
+    result = await measured(operation, config(arrivals=Closed(users=2, pacing_s=0.02)))
+    assert (result.generator.verdict, result.passed) == ("degraded", False)
+    assert "a user's task was cancelled from outside" in result.incidents[0].what
+
+
 # ---- endings -------------------------------------------------------------------------------------------------------
 
 
@@ -414,7 +481,67 @@ async def test_stop_ends_the_run_early_with_what_it_has(open_rate: float | None)
     assert result.duration_s < 30
     assert result.total_ops > 0
     if open_rate is not None:
-        assert result.generator.planned == result.total_ops
+        assert result.generator.planned == result.total_ops + result.missed_starts
+
+
+@pytest.mark.parametrize("open_rate", [None, 100.0])
+async def test_stop_ends_the_wait_for_the_last_operations_too(
+    open_rate: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(load, "_HURRIED_MS", 50)
+    stop = asyncio.Event()
+    result = await measured(
+        asyncio.Event().wait,
+        config(concurrency=3, target_ops=open_rate, duration=0.1, graceful_stop_s=600, timeout_s=None),
+        stop=stop,
+        on_progress=lambda said: stop.set() if said.elapsed_s > 0.15 else None,
+    )
+    assert (result.stopped, result.interrupted, result.duration_s) == ("interrupted", 3, 0.1)
+    assert result.drain_s < 60
+
+
+@pytest.mark.parametrize("open_rate", [None, 100.0])
+def test_operations_that_swallow_their_cancellation_are_left_behind(
+    open_rate: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(load_loops, "SETTLE_S", 0.2)
+
+    async def operation() -> None:
+        while True:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+
+    wanted = config(concurrency=3, target_ops=open_rate, duration=0.1, graceful_stop_s=0.05)
+    with asyncio.Runner() as runner:  # whose end does not wait for them either
+        result = runner.run(measured(operation, wanted))
+    assert (result.interrupted, result.total_ops, result.passed) == (3, 0, False)
+    assert result.generator.verdict == "degraded"
+    assert "3 operations did not end when they were cancelled" in result.incidents[0].what
+    assert result.generator.reasons[0] == result.incidents[0].what
+
+
+async def test_plan_beyond_the_dispatchers_speed_lets_the_loop_turn_and_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(load_loops, "_CATCH_UP_MS", 20)
+    monkeypatch.setattr(load_loops, "_MOST_AT_ONCE", 200)
+    turns = 0
+
+    async def turn() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    async with asyncio.TaskGroup() as group:
+        turning = group.create_task(turn())
+        result = await measured(quick, config(target_ops=20_000_000, duration=0.2, max_queue=10, graceful_stop_s=600))
+        turning.cancel()
+    health = result.generator
+    assert health.planned == 4_000_000
+    assert health.started + result.missed_starts == health.planned
+    assert health.unstarted > 0
+    assert health.dispatch_ms is not None
+    assert turns > health.dispatch_ms.count / 200 - 5
+    assert health.verdict == "generator_limited"
 
 
 async def test_cancelled_run_leaves_no_task_behind() -> None:
@@ -453,6 +580,45 @@ async def test_hook_that_fails_is_a_typed_failure(hook: str) -> None:
     assert str(outcome) == f"test: the {hook} around a sample failed with OSError: no database"
 
 
+async def test_cancelled_run_is_torn_down() -> None:
+    called: list[str] = []
+    running = load_test_service.run(
+        Gate(60), config(duration=60), setup=lambda: called.append("setup"), teardown=lambda: called.append("teardown")
+    )
+    task = asyncio.get_running_loop().create_task(running)
+    await asyncio.sleep(0.1)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert called == ["setup", "teardown"]
+
+
+async def test_teardown_that_fails_after_a_cancelled_run_is_a_note_on_the_cancellation() -> None:
+    def fail() -> None:
+        raise OSError("no database")
+
+    task = asyncio.get_running_loop().create_task(load_test_service.run(Gate(60), config(duration=60), teardown=fail))
+    await asyncio.sleep(0.1)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError) as caught:
+        await task
+    assert caught.value.__notes__ == ["the teardown failed, too, with OSError: no database"]
+
+
+async def test_progress_that_cannot_be_shown_is_an_incident_and_told_no_more() -> None:
+    told = 0
+
+    def show(_: LoadProgress) -> None:
+        nonlocal told
+        told += 1
+        raise RuntimeError("no terminal")
+
+    result = await measured(quick, config(target_ops=50), on_progress=show)
+    assert told == 1
+    assert [incident.what for incident in result.incidents] == ["on_progress failed with RuntimeError: no terminal"]
+    assert len(result.timeline) > 1
+
+
 async def test_hooks_of_the_service_are_handed_the_outcome() -> None:
     seen: list[LoadOutcome] = []
     service = LoadTestService(seen.append)
@@ -481,6 +647,62 @@ async def test_threshold_in_a_window_aborts_the_run_and_says_why() -> None:
     assert not result.thresholds[0].met
     assert result.thresholds[0].bad_windows >= 2
     assert "success_percent>=90 window abort was missed" in result.incidents[0].what
+
+
+async def test_target_that_hangs_altogether_misses_a_throughput_in_windows() -> None:
+    calls = 0
+
+    async def operation() -> None:
+        nonlocal calls
+        calls += 1
+        await (asyncio.sleep(0.001) if calls <= 20 else asyncio.Event().wait())
+
+    limit = Threshold(metric="ops_per_s", limit=1, scope="window", abort=True)
+    result = await measured(
+        operation, config(concurrency=4, duration=60, graceful_stop_s=0.05, thresholds=(limit,), timeout_s=None)
+    )
+    assert (result.stopped, result.thresholds[0].value) == ("aborted", 0.0)
+    assert result.duration_s < 30
+
+
+async def test_throughput_is_not_judged_while_the_last_operations_end() -> None:
+    limit = Threshold(metric="total_ops", limit=10**6, scope="window", grace_s=0.15)  # the plan's end
+    result = await measured(Gate(0.3), config(concurrency=2, thresholds=(limit,)))
+    assert any(window.ops for window in result.timeline if window.at_s >= 0.15)
+    assert (result.thresholds[0].value, result.thresholds[0].bad_windows) == (None, 0)
+
+
+async def test_probe_is_held_against_a_limit_over_the_run_by_its_last_word() -> None:
+    said = iter((9.0, *(3.0 for _ in range(1_000))))
+    limit = Threshold(metric="probe:depth", limit=5)
+    result = await measured(quick, config(target_ops=50, thresholds=(limit,)), probe=lambda: {"depth": next(said)})
+    assert [(found.value, found.met) for found in result.thresholds] == [(3.0, True)]
+
+
+async def test_drivers_memory_is_held_against_a_limit_by_its_name_in_windows() -> None:
+    limit = Threshold(metric="rss_mb:driver", limit=10**6, scope="window")
+    result = await measured(quick, config(target_ops=50, thresholds=(limit,)))
+    assert result.thresholds[0].met
+
+
+async def test_last_operation_does_not_dilute_the_drivers_cpu() -> None:
+    calls = 0
+
+    async def operation() -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            await asyncio.sleep(2)
+            return
+        sum(range(20_000))
+        await asyncio.sleep(0)
+
+    result = await measured(operation, config(concurrency=2, duration=0.5))
+    assert result.driver is not None
+    used_s = result.driver.cpu_user_s + result.driver.cpu_system_s
+    diluted = 100 * used_s / (result.duration_s + result.drain_s)
+    assert result.generator.cpu_percent > 1.3 * diluted
+    assert result.resources["driver"].avg_cpu_percent == result.generator.cpu_percent
 
 
 async def test_thresholds_of_the_whole_run_decide_whether_it_passed() -> None:
@@ -628,10 +850,29 @@ async def test_result_survives_its_json() -> None:
     assert {"verdict", "reasons", "lateness_ms", "cpu_percent"} <= set(document["generator"])
 
 
+async def test_result_with_a_probe_that_says_nan_survives_its_json() -> None:
+    result = await measured(quick, config(target_ops=100), probe=lambda: {"depth": math.nan})
+    assert msgspec.json.decode(msgspec.json.encode(result), type=LoadOutcome) == result
+    assert "the probe said nan for depth" in result.incidents[0].what
+
+
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
         ({"duration": 0}, "duration is a span"),
+        ({"duration": "5"}, "duration is a span"),
+        ({"scenario": 5}, "scenario is a text"),
+        ({"labels": {"a": 1}}, "labels are texts"),
+        ({"when_full": "qeue"}, 'when_full is "queue" or "drop"'),
+        ({"max_queue": 1.5}, "max_queue is a whole number"),
+        ({"ramp_up": math.nan}, "ramp_up is 0 to the duration"),
+        ({"graceful_stop_s": math.nan}, "graceful_stop_s is finite"),
+        ({"graceful_stop_s": math.inf}, "graceful_stop_s is finite"),
+        ({"thresholds": ("p95_ms<=4",)}, "see parse_threshold"),
+        (
+            {"target_ops": 1.0, "thresholds": (Threshold(metric="service_p95_ms", limit=1, scope="window"),)},
+            "limit p95_ms there, or service_p95_ms over the whole run",
+        ),
         ({"target_ops": -1.0}, "target_ops is above 0"),
         ({"concurrency": 0}, "concurrency is a whole number"),
         ({"ramp_up": 31.0}, "ramp_up is 0 to the duration"),
@@ -644,4 +885,4 @@ async def test_result_survives_its_json() -> None:
 )
 def test_configuration_that_cannot_be_run_is_refused(changes: dict[str, object], sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
-        LoadTestConfig(scenario="x", **changes)  # type: ignore[arg-type]  # wrong on purpose
+        LoadTestConfig(**{"scenario": "x", **changes})  # type: ignore[arg-type]  # wrong on purpose

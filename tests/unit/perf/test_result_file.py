@@ -1,6 +1,8 @@
 """Result files: what is written comes back, what is older still loads, what is broken is one sentence."""
 
 import json
+import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from slotzero.perf.result_file import (
     decode_document,
     encode_document,
     read_result_file,
+    require_writable,
     write_result_file,
 )
 from slotzero.trace import Component
@@ -84,6 +87,42 @@ def test_writing_replaces_in_one_step_and_leaves_nothing_else(document: ResultDo
 def test_a_place_that_cannot_be_written_is_one_sentence(document: ResultDocument, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be written: No such file or directory"):
         write_result_file(tmp_path / "absent" / "result.json", document)
+
+
+def test_a_pipe_is_written_into_and_stays(document: ResultDocument, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    read: list[bytes] = []
+    reader = threading.Thread(target=lambda: read.append(pipe.read_bytes()), daemon=True)
+    reader.start()
+    require_writable(pipe)
+    write_result_file(pipe, document)
+    assert pipe.is_fifo()
+    reader.join(30)
+    assert read == [encode_document(document)]
+
+
+def test_a_link_stays_and_what_it_leads_to_is_replaced(document: ResultDocument, tmp_path: Path) -> None:
+    (tmp_path / "kept").mkdir()
+    file, link, new = tmp_path / "kept" / "result.json", tmp_path / "link.json", tmp_path / "new.json"
+    file.write_text("older")
+    link.symlink_to(file)
+    new.symlink_to(tmp_path / "kept" / "absent.json")
+    for place in (link, new):
+        require_writable(place)
+        write_result_file(place, document)
+        assert place.is_symlink()
+        assert read_result_file(place.readlink()) == document
+    assert sorted(made.name for made in file.parent.iterdir()) == ["absent.json", "result.json"]
+
+
+def test_a_place_that_can_never_be_written_is_refused_before_the_run(tmp_path: Path) -> None:
+    circle, astray = tmp_path / "circle", tmp_path / "astray"
+    circle.symlink_to(circle)
+    astray.symlink_to(tmp_path / "absent" / "result.json")
+    for place, why in ((circle, "symbolic links"), (astray, "there is no folder"), (tmp_path, "it is a folder")):
+        with pytest.raises(UsageError, match=f"cannot be written: .*{why}"):
+            require_writable(place)
 
 
 def test_results_of_other_kinds_are_kept_as_they_stand(document: ResultDocument) -> None:

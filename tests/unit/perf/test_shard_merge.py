@@ -5,7 +5,7 @@ import pytest
 
 from slotzero.perf.load_report import load_result
 from slotzero.perf.load_tape import Sums, window_figures
-from slotzero.perf.load_types import ClockCheck, LoadTestConfig, Window
+from slotzero.perf.load_types import ClockCheck, LoadTestConfig, ProcessStats, Window
 from slotzero.perf.shard import Armed, Beat, ClockReading, Snapshot, decode_message
 from slotzero.perf.shard_merge import ClockProbe, Follower, check_clocks, clock_refusal, start_for
 from slotzero.perf.thresholds import Threshold
@@ -187,6 +187,31 @@ def test_windows_are_merged_once_all_live_shards_have_them() -> None:
     assert progress.p95_ms == 90.0
     assert why is not None
     assert "p95_ms<=10 window abort was missed at 1.0 s with 90" in why
+
+
+def used(cpu_percent: float, rss_mb: float) -> ProcessStats:
+    return ProcessStats(
+        pid=1,
+        avg_cpu_percent=cpu_percent,
+        peak_cpu_percent=99.0,
+        peak_rss_mb=rss_mb,
+        rss_growth_mb=0.0,
+        peak_fds=None,
+    )
+
+
+def test_cpu_is_the_busiest_shards_and_memory_that_of_all() -> None:
+    limits = tuple(
+        Threshold(metric=metric, limit=limit, scope=scope)
+        for scope in ("run", "window")
+        for metric, limit in (("cpu_percent", 70), ("rss_mb", 150), ("rss_mb", 149))
+    )
+    run = follower(config(thresholds=limits))
+    for shard, (cpu, rss) in enumerate([(60.0, 90.0), (70.0, 60.0)]):
+        busy = msgspec.structs.replace(window(0, [5.0]), cpu_percent=cpu, rss_mb=rss)
+        run.received(snapshot(shard, 4, [5.0], state="finished", process=used(cpu, rss), windows=(busy,)), 12 * S)
+    found = load_result(run.measured()).thresholds
+    assert [(limit.value, limit.met) for limit in found] == [(70.0, True), (150.0, True), (150.0, False)] * 2
 
 
 def test_lost_shard_does_not_hold_up_the_windows_of_the_others() -> None:

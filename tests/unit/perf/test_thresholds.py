@@ -1,5 +1,7 @@
 """Thresholds: over the run, in windows, without data, and as text."""
 
+import math
+
 import pytest
 
 from slotzero.perf.thresholds import Threshold, ThresholdWatch, parse_threshold
@@ -47,6 +49,59 @@ def test_window_threshold_passes_over_grace_and_thin_windows() -> None:
     assert watch.results({}, 34)[0].met
 
 
+def test_throughput_of_an_empty_window_is_a_datum() -> None:
+    limits = (
+        Threshold(metric="ops_per_s", limit=50, scope="window", abort=True),
+        Threshold(metric="total_ops", limit=1, scope="window"),
+    )
+    watch = ThresholdWatch(limits)
+    assert watch.window(0, {"ops_per_s": 200.0, "total_ops": 200.0}, 200, is_in_plan=True) is None
+    why = watch.window(1, {"ops_per_s": 0.0, "total_ops": 0.0}, 0, is_in_plan=True)
+    assert why == "ops_per_s>=50 window abort was missed at 1.0 s with 0"
+    assert [(found.value, found.bad_windows, found.met) for found in watch.results({}, 200)] == [(0.0, 1, False)] * 2
+
+
+def test_throughput_is_not_judged_outside_of_the_plan() -> None:
+    watch = ThresholdWatch((Threshold(metric="ops_per_s", limit=50, scope="window", abort=True),))
+    assert watch.window(0, {"ops_per_s": 60.0}, 60, is_in_plan=True) is None
+    assert watch.window(1, {"ops_per_s": 3.0}, 3, is_in_plan=False) is None
+    found = watch.results({}, 63)[0]
+    assert (found.value, found.met) == (60.0, True)
+
+
+def test_throughput_where_the_plans_end_is_not_known_is_judged_by_windows_with_operations() -> None:
+    watch = ThresholdWatch((Threshold(metric="ops_per_s", limit=50, scope="window"),))
+    watch.window(0, {"ops_per_s": 60.0}, 60)
+    watch.window(1, {"ops_per_s": 0.0}, 0)
+    assert watch.results({}, 60)[0].met
+
+
+@pytest.mark.parametrize(
+    "metric", ["missed_starts", "errors", "errors.timeout", "rss_mb:bot", "cpu_percent", "probe:x"]
+)
+def test_what_is_not_of_operations_is_judged_in_empty_windows_too(metric: str) -> None:
+    watch = ThresholdWatch((Threshold(metric=metric, limit=5, scope="window"),))
+    watch.window(0, {metric: 9.0}, 0, is_in_plan=True)
+    assert watch.results({}, 10)[0].why == "missed in 1 of 1 windows"
+
+
+@pytest.mark.parametrize("metric", ["p95_ms", "service_p95_ms", "error_percent"])
+def test_latencies_and_shares_pass_over_thin_windows(metric: str) -> None:
+    watch = ThresholdWatch((Threshold(metric=metric, limit=5, scope="window", min_samples=5),))
+    watch.window(0, {metric: 9.0}, 4, is_in_plan=True)
+    watch.window(1, {metric: 2.0}, 5, is_in_plan=False)
+    assert watch.results({}, 10)[0].met
+
+
+def test_last_value_of_a_probe_stands_for_the_run() -> None:
+    watch = ThresholdWatch((Threshold(metric="probe:x", limit=5),))
+    for at_s, said in enumerate((9.0, 3.0)):
+        watch.window(at_s, {"probe:x": said}, 0, is_in_plan=True)
+    watch.window(2, {}, 0, is_in_plan=True)
+    found = watch.results({"p95_ms": 1.0}, 10)[0]
+    assert (found.value, found.met) == (3.0, True)
+
+
 def test_bad_windows_must_come_in_a_row() -> None:
     limit = Threshold(metric="errors", limit=0, scope="window", windows=2, abort=True)
     watch = ThresholdWatch((limit,))
@@ -86,7 +141,20 @@ def test_text_that_is_no_threshold_is_refused(text: str, sentence: str) -> None:
         parse_threshold(text)
 
 
-@pytest.mark.parametrize("changes", [{"windows": 0}, {"min_samples": -1}, {"grace_s": -1.0}, {"abort": True}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"windows": 0},
+        {"windows": 1.5},
+        {"min_samples": -1},
+        {"grace_s": -1.0},
+        {"grace_s": math.nan},
+        {"abort": True},
+        {"limit": math.nan},
+        {"limit": math.inf},
+        {"scope": "widnow"},
+    ],
+)
 def test_threshold_that_cannot_be_judged_is_refused(changes: dict[str, object]) -> None:
-    with pytest.raises(ValueError, match=r"at least|abort"):
-        Threshold(metric="p95_ms", limit=1, **changes)  # type: ignore[arg-type]  # wrong on purpose
+    with pytest.raises(ValueError, match=r"at least|abort|whole|finite|scope"):
+        Threshold(**{"metric": "p95_ms", "limit": 1.0, **changes})  # type: ignore[arg-type]  # wrong on purpose

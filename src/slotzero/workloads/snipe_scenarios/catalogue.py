@@ -20,10 +20,10 @@ from slotzero.errors import SlotzeroError
 from slotzero.perf.arrivals import Closed
 from slotzero.perf.classify import Fault
 from slotzero.perf.load_target import LoadTarget
-from slotzero.perf.load_types import Incident, LoadResult, LoadTestConfig
+from slotzero.perf.load_types import LoadResult, LoadTestConfig
 from slotzero.perf.thresholds import Threshold
 from slotzero.workloads.scenarios import SHAPES, PreparedScenario, Rerun, Scenario
-from slotzero.workloads.snipe_scenarios.climb import climb, climb_from
+from slotzero.workloads.snipe_scenarios.climb import Climbed, climb, climb_from
 from slotzero.workloads.snipe_scenarios.conclusion import (
     Block,
     Limit,
@@ -73,8 +73,9 @@ _HONEST: Final = (
     *(Limit(figure=f"bot.{name}", limit=0) for name in ("double_buys", "lost_intents", "unknown_open")),
     Limit(figure="bot.unexplained_lamports", limit=0),
 )
+_AT_TWICE: Final = "bounded capacity.at_twice_users_percent"
 _DEGRADES: Final = (
-    Limit(figure="bounded capacity.at_twice_users_percent", limit=80, is_least=True),
+    Limit(figure=_AT_TWICE, limit=80, is_least=True),
     *(replace(limit, figure=f"bounded {limit.figure}") for limit in _HONEST if limit.figure.startswith("bot.")),
 )
 _NO_LEAK: Final = tuple(Limit(figure=f"drift.{process}_rss_mb_per_h_high", limit=5) for process in ("bot", "chain"))
@@ -185,13 +186,14 @@ async def _conclude(act: Act, scene: Scene, config: LoadTestConfig, result: Load
         blocks["drift"] = drift_block(result, skip_s=skip_s)
         limits += slope_limits(config.duration)
     climbs = act.climbs and result.stopped == "completed"
-    if climbs and config.duration < _CLIMB_FROM_S:
+    if climbs and (why := no_climb(config)) is not None:
         climbs = False
-        notes.append(f"no climb to the breaking point: that takes a run of {_CLIMB_FROM_S:.0f} s at least")
+        notes.append(why)
+    unknown: dict[str, str] = {}
     if climbs:
-        steps, incidents = await climb(result, config, rerun)
-        blocks |= steps
-        result = replace(result, incidents=(*result.incidents, *incidents))
+        climbed = await climb(result, config, rerun)
+        unknown[_AT_TWICE] = climbed.unknown
+        result = _with(result, climbed, blocks, notes)
     await _ask_bot(scene, blocks, notes)
     await _ask_chain(scene, blocks, notes)
     if "chain" in blocks:
@@ -199,16 +201,21 @@ async def _conclude(act: Act, scene: Scene, config: LoadTestConfig, result: Load
     blocks["driver"] = driver_block(scene.driver.stats())
     if climbs:
         limits += _DEGRADES
-    if "capacity" in blocks:  # else somebody has stopped the first climb
-        steps, incidents = await _degrade(act, config, rerun, notes)
-        blocks |= steps
-        result = replace(result, incidents=(*result.incidents, *incidents))
-    return concluded(result, blocks, limits, notes)
+    if "capacity" in blocks:  # else somebody has stopped the first climb, or its first step was none of the bot's
+        climbed = await _degrade(act, config, rerun)
+        unknown[_AT_TWICE] = climbed.unknown
+        result = _with(result, climbed, blocks, notes)
+    return concluded(result, blocks, limits, notes, unknown=unknown)
 
 
-async def _degrade(
-    act: Act, config: LoadTestConfig, rerun: Rerun, notes: list[str]
-) -> tuple[dict[str, Block], list[Incident]]:
+def _with(result: LoadResult, climbed: Climbed, blocks: dict[str, Block], notes: list[str]) -> LoadResult:
+    """Add what a climb has found to blocks and notes. Returns the result with its incidents."""
+    blocks |= climbed.blocks
+    notes += climbed.notes
+    return replace(result, incidents=(*result.incidents, *climbed.incidents))
+
+
+async def _degrade(act: Act, config: LoadTestConfig, rerun: Rerun) -> Climbed:
     """Climb once more around a bot that admits few pools at once, so that the bot is the limit and not the chain.
 
     Each pool costs the chain something, whether it is sniped or refused: where chain, driver and bot share a machine,
@@ -218,28 +225,35 @@ async def _degrade(
     plan = config.plan
     assert isinstance(plan, Closed), "all shapes are closed plans"
     load = replace(config, arrivals=replace(plan, users=_BOUNDED_USERS, pacing_s=_BOUNDED_PACING_S))
-    blocks: dict[str, Block] = {}
-    incidents: list[Incident] = []
+    found = Climbed(blocks={})
     try:
         async with open_scene(replace(act.stage, in_flight=_BOUNDED)) as scene:
-            steps, incidents = await climb_from(load, rerun, _watched(scene))
-            blocks = {f"bounded {name}": block for name, block in steps.items()}
-            notes.append(f"bounded: {_BOUNDED} pools are checked or bought at once, a user offers one a second at most")
+            found = _bounded(await climb_from(load, rerun, _watched(scene)))
             document = await scene.bot.finish()
             if document is None:
-                notes.append(f"the bounded bot left no report of its run ({scene.bot.ended_how})")
+                note = f"the bounded bot left no report of its run ({scene.bot.ended_how})"
+                found = replace(found, notes=(*found.notes, note))
             else:
-                blocks["bounded bot"] = bot_block(document)
+                found = replace(found, blocks={**found.blocks, "bounded bot": bot_block(document)})
     except SlotzeroError as error:  # what was measured until here is not to be lost
-        notes.append(f"the bounded climb was given up: {error}")
-    return blocks, incidents
+        note = f"the bounded climb was given up: {error}"
+        found = replace(found, notes=(*found.notes, note), unknown=found.unknown or note)
+    return found
+
+
+def _bounded(climbed: Climbed) -> Climbed:
+    note = f"bounded: {_BOUNDED} pools are checked or bought at once, a user offers one a second at most"
+    return replace(
+        climbed,
+        blocks={f"bounded {name}": block for name, block in climbed.blocks.items()},
+        notes=(note, *(f"bounded {text}" for text in climbed.notes)),
+    )
 
 
 async def _ask_bot(scene: Scene, blocks: dict[str, Block], notes: list[str]) -> None:
     document = await scene.bot.finish()
     if document is None:
-        said = scene.bot.last_words() or "nothing"
-        notes.append(f"the bot left no report of its run ({scene.bot.ended_how}); it said: {said}")
+        notes.append(f"the bot left no report of its run ({scene.bot.ended_how}); it said: {scene.bot_said()}")
         return
     blocks["bot"] = bot_block(document)
     blocks["refusals"] = dict(document["snipes"]["rejected"])
@@ -253,7 +267,10 @@ async def _ask_chain(scene: Scene, blocks: dict[str, Block], notes: list[str]) -
         async with asyncio.timeout(_CHAIN_ANSWERS_S):
             stats = await scene.chain_stats()
             injected: dict[str, Any] = await scene.lines.ask(dict[str, Any], "slotzero_injected")
-    except (SlotzeroError, TimeoutError) as error:
+    except TimeoutError:
+        notes.append(f"the chain does not answer any more: it did not within {_CHAIN_ANSWERS_S:g} s")
+        return
+    except SlotzeroError as error:
         notes.append(f"the chain does not answer any more: {error}")
         return
     blocks["chain"] = chain_block(stats)
@@ -261,6 +278,15 @@ async def _ask_chain(scene: Scene, blocks: dict[str, Block], notes: list[str]) -
         blocks["faults"] = faults_block(injected["total"], blocks.get("endpoint failures", {}))
     if "jito" in stats:
         blocks["bundles"] = bundles_block(stats["jito"])
+
+
+def no_climb(config: LoadTestConfig) -> str | None:
+    """Return why there is no climb after a run with this load, or None. *Pure.*"""
+    if config.duration < _CLIMB_FROM_S:
+        return f"no climb to the breaking point: that takes a run of {_CLIMB_FROM_S:.0f} s at least"
+    if config.model == "open":
+        return "no climb to the breaking point: it is by users, and this run had a rate; leave --rate out"
+    return None
 
 
 def slope_limits(duration_s: float) -> tuple[Limit, ...]:

@@ -6,6 +6,7 @@ the engine has failed.
 """
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final
 
 from msgspec import Struct
@@ -52,10 +53,23 @@ class Limit(Struct, frozen=True, kw_only=True):
 
 
 def concluded(
-    result: LoadResult, blocks: Mapping[str, Block], limits: Sequence[Limit], notes: Sequence[str] = ()
+    result: LoadResult,
+    blocks: Mapping[str, Block],
+    limits: Sequence[Limit],
+    notes: Sequence[str] = (),
+    *,
+    unknown: Mapping[str, str] = MappingProxyType({}),
 ) -> LoadResult:
-    """Return the result with its blocks, and judged by the limits as well. *Pure.*"""
-    found = tuple(_judged(limit, blocks) for limit in limits)
+    """Return the result with its blocks, and judged by the limits as well. *Pure.*
+
+    Args:
+        result: What the engine has measured and judged.
+        blocks: The further figures, by name.
+        limits: On those figures; one without data is missed.
+        notes: What a reader should know.
+        unknown: Why there is no data for a figure ("BLOCK.FIGURE"), where that is known.
+    """
+    found = tuple(_judged(limit, blocks, unknown.get(limit.figure, "")) for limit in limits)
     return replace(
         result,
         extra={**result.extra, **blocks},
@@ -65,12 +79,13 @@ def concluded(
     )
 
 
-def _judged(limit: Limit, blocks: Mapping[str, Block]) -> ThresholdResult:
+def _judged(limit: Limit, blocks: Mapping[str, Block], unknown: str) -> ThresholdResult:
     block, _, figure = limit.figure.partition(".")
     value = blocks.get(block, {}).get(figure)
     sign = ">=" if limit.is_least else "<="
     met = value is not None and (value >= limit.limit if limit.is_least else value <= limit.limit)
-    why = "" if met else "there is no data" if value is None else f"it was {value:.6g}"
+    absent = f"there is no data: {unknown}" if unknown else "there is no data"
+    why = "" if met else absent if value is None else f"it was {value:.6g}"
     return ThresholdResult(
         name=f"{limit.figure}{sign}{limit.limit:g}", limit=limit.limit, value=value, met=met, why=why
     )

@@ -43,6 +43,7 @@ _LOOK_MS: Final = 1_000
 _BUDGET_MS: Final = 1_000
 """Past the capacity answers take longer than the default allows, and a refused pool is followed by the next launch at
 once: the load would grow as the service fails."""
+_SAID: Final = 300
 _HOUR_LAMPORTS: Final = 1_000 * LAMPORTS_PER_SOL
 
 
@@ -122,6 +123,11 @@ class Scene:
     def probe(self) -> Mapping[str, float]:
         """Return the chain's figures as they were last told."""
         return self.figures
+
+    def bot_said(self) -> str:
+        """Return the end of what the bot has written to stderr: about two lines of its log, on one."""
+        words = self.bot.last_words() or "nothing"
+        return words if len(words) <= _SAID else f"... {words[-_SAID:].partition(' ')[2]}"
 
     async def look(self) -> None:
         """Ask the chain how it is, once a second, until cancelled."""
@@ -252,13 +258,13 @@ async def _warm_up(scene: Scene) -> None:
     sniped, why = 0, "none was bought in time"
     for _ in range(_WARM_UP_TRIES):
         if scene.bot.has_ended:
-            raise SlotzeroError(f"the bot has ended: {scene.bot.last_words() or 'it said nothing'}")
+            raise SlotzeroError(f"the bot has ended; it said: {scene.bot_said()}")
         rounds = await asyncio.gather(*(_try_once(scene) for _ in range(_WARM_UP_AT_ONCE)))
         sniped += sum(ended is not None and not ended for ended in rounds)
         why = next((ended for ended in rounds if ended), why)
         if sniped >= _WARM_UP:
             return
-    raise SlotzeroError(f"of the first pools {sniped} were sniped ({why}): {scene.bot.last_words()}")
+    raise SlotzeroError(f"of the first pools {sniped} were sniped ({why}); the bot said: {scene.bot_said()}")
 
 
 async def _try_once(scene: Scene) -> str | None:

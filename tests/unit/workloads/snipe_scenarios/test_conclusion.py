@@ -1,20 +1,21 @@
 """Blocks and limits of a finished run."""
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 
 import pytest
 from msgspec.structs import replace
 
 from slotzero.errors import LocalnetError
-from slotzero.perf.arrivals import Closed
+from slotzero.perf.arrivals import Closed, Constant
 from slotzero.perf.load import load_test_service
 from slotzero.perf.load_target import LoadTarget
 from slotzero.perf.load_types import LoadOutcome, LoadResult, LoadTestConfig, ProcessStats, Verdict, Window
 from slotzero.workloads.scenarios import PreparedScenario
 from slotzero.workloads.snipe_scenarios import catalogue
 from slotzero.workloads.snipe_scenarios.catalogue import SCENARIOS, bundles_block, slope_limits
-from slotzero.workloads.snipe_scenarios.climb import _rate, climb, climb_from
+from slotzero.workloads.snipe_scenarios.climb import Climbed, _rate, climb, climb_from, why_of
 from slotzero.workloads.snipe_scenarios.conclusion import Limit, concluded, machine_block, what_limits
 from slotzero.workloads.snipe_scenarios.scene import Scene, Stage
 
@@ -108,11 +109,16 @@ def test_slopes_of_memory_are_limits_in_long_runs_only() -> None:
 
 
 class Service:
-    """A service of a known capacity: more users than it has places bring nothing, and far more make it collapse."""
+    """A service of a known capacity: more users than it has places bring nothing, and far more make it collapse.
 
-    def __init__(self, places: int, *, collapses: bool) -> None:
+    Attributes:
+        verdicts: Of the steps in their order; "ok" of all further ones.
+    """
+
+    def __init__(self, places: int, *, collapses: bool = False, verdicts: Sequence[Verdict] = ()) -> None:
         self.places = places
         self.collapses = collapses
+        self.verdicts = list(verdicts)
         self.steps: list[int] = []
         self.on: PreparedScenario | None = None
 
@@ -125,8 +131,23 @@ class Service:
         rate = float(min(plan.users, self.places))
         if self.collapses and plan.users > 2 * self.places:
             rate /= 10
-        values = {name: getattr(result, name) for name in result.__struct_fields__}
-        return LoadResult(**values | {"concurrency": plan.users, "achieved_ops_per_s": rate, "timeline": ()})
+        verdict: Verdict = self.verdicts.pop(0) if self.verdicts else "ok"
+        reasons = () if verdict == "ok" else (f"{plan.users} users were too many", "and more")
+        return replace(
+            result,
+            concurrency=plan.users,
+            achieved_ops_per_s=rate,
+            timeline=(),
+            generator=replace(result.generator, verdict=verdict, reasons=reasons),
+            stopped="aborted" if verdict == "degraded" else "completed",
+        )
+
+
+STRESS = LoadTestConfig(scenario="STRESS", arrivals=Closed(users=200), duration=60)
+
+
+async def climbed(service: Service) -> Climbed:
+    return await climb_from(STRESS, service.load, PreparedScenario(target=LoadTarget(nothing, None)))
 
 
 async def test_a_steps_rate_is_that_of_its_last_two_thirds() -> None:
@@ -145,26 +166,76 @@ async def test_a_steps_rate_is_that_of_its_last_two_thirds() -> None:
 async def test_a_climb_finds_the_capacity_and_what_twice_of_it_does() -> None:
     for collapses, left in ((False, 100.0), (True, 10.0)):
         service = Service(300, collapses=collapses)
-        config = LoadTestConfig(scenario="STRESS", arrivals=Closed(users=200), duration=60)
-        first = await service.load(config)
+        first = await service.load(STRESS)
         assert isinstance(first, LoadResult)
-        blocks, incidents = await climb(first, config, service.load)
+        found = await climb(first, STRESS, service.load)
+        blocks = found.blocks
         assert (
             service.steps == [200, 300, 450, 600, 600, 600] if not collapses else service.steps[:3] == [200, 300, 450]
         )
         assert (blocks["capacity"]["users"], blocks["capacity"]["ops_per_s"]) == (300, 300)
         if not collapses:
             assert blocks["capacity"]["at_twice_users_percent"] == left
-        assert incidents == []
+        assert (found.incidents, found.notes, found.unknown) == ((), (), "")
 
 
 async def test_a_climb_on_another_scene_runs_its_first_step_there() -> None:
-    service, there = Service(50, collapses=False), PreparedScenario(target=LoadTarget(nothing, None))
+    service, there = Service(50), PreparedScenario(target=LoadTarget(nothing, None))
     config = LoadTestConfig(scenario="STRESS", arrivals=Closed(users=40), duration=60)
-    blocks, _ = await climb_from(config, service.load, there)
+    blocks = (await climb_from(config, service.load, there)).blocks
     assert service.on is there
     assert service.steps == [40, 60, 90, 120, 120, 120]
     assert (blocks["capacity"]["users"], blocks["capacity"]["at_twice_users_percent"]) == (60, 100.0)
+
+
+@pytest.mark.parametrize("verdict", ["generator_limited", "degraded"])
+async def test_a_climb_ends_below_a_step_that_measured_something_else(verdict: Verdict) -> None:
+    service = Service(1_000, verdicts=["ok", "ok", verdict])
+    found = await climbed(service)
+    why = f"step 3 was {verdict}: 450 users were too many"
+    assert service.steps == [200, 300, 450]  # the capacity was not reached, so there is no twice of it
+    assert (found.blocks["capacity"]["users"], found.blocks["capacity"]["ops_per_s"]) == (300, 300)
+    assert found.blocks["capacity"]["at_twice_users_percent"] is None
+    assert (found.notes, found.unknown) == ((why,), why)
+    assert (found.blocks["step 2"]["ok"], found.blocks["step 3"][verdict]) == (1, 1)
+
+
+async def test_a_climb_whose_first_step_measured_something_else_has_no_capacity() -> None:
+    found = await climbed(Service(1_000, verdicts=["generator_limited"]))
+    assert list(found.blocks) == ["step 1"]
+    assert found.unknown == "step 1 was generator_limited: 200 users were too many"
+
+
+async def test_a_step_in_which_the_chain_was_the_limit_counts_and_says_so() -> None:
+    found = await climbed(Service(300, verdicts=["ok", "ok", "chain_limited", "chain_limited"]))
+    assert (found.blocks["capacity"]["users"], found.blocks["capacity"]["at_twice_users_percent"]) == (300, 100.0)
+    assert [name for name, block in found.blocks.items() if "chain_limited" in block] == ["step 3", "overload 1"]
+    assert why_of("overload 1", found.notes) == "600 users were too many"
+    assert (why_of("overload 2", found.notes), found.unknown) == ("", "")
+
+
+async def test_degradation_is_missed_with_a_sentence_where_an_overload_was_the_generators() -> None:
+    found = catalogue._bounded(await climbed(Service(300, verdicts=["ok", "ok", "ok", "ok", "generator_limited"])))
+    blocks, figure = found.blocks, catalogue._AT_TWICE
+    assert list(blocks)[-2:] == ["bounded overload 2", "bounded capacity"]
+    result = replace(await measured(), passed=True)
+    judged = concluded(result, blocks, catalogue._DEGRADES[:1], found.notes, unknown={figure: found.unknown})
+    assert [(limit.met, limit.why) for limit in judged.thresholds] == [
+        (False, "there is no data: overload 2 was generator_limited: 600 users were too many")
+    ]
+    assert not judged.passed
+    assert why_of("bounded overload 2", judged.notes) == "600 users were too many"
+
+
+async def test_a_climb_that_is_stopped_has_no_capacity() -> None:
+    class Stopped(Service):
+        async def load(self, config: LoadTestConfig, on: PreparedScenario | None = None, /) -> LoadOutcome:
+            outcome = await super().load(config, on)
+            assert isinstance(outcome, LoadResult)
+            return replace(outcome, stopped="interrupted") if len(self.steps) > 1 else outcome
+
+    found = await climbed(Stopped(300))
+    assert (list(found.blocks), found.unknown) == (["step 1"], "step 2 was stopped")
 
 
 async def test_second_climb_that_cannot_begin_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,11 +243,15 @@ async def test_second_climb_that_cannot_begin_loses_nothing(monkeypatch: pytest.
         raise LocalnetError("no port is free")
 
     monkeypatch.setattr(catalogue, "open_scene", refuse)
-    notes: list[str] = []
-    load = LoadTestConfig(scenario="STRESS", arrivals=Closed(users=200), duration=60)
-    found = await catalogue._degrade(catalogue.Act(), load, Service(50, collapses=False).load, notes)
-    assert found == ({}, [])
-    assert notes == ["the bounded climb was given up: no port is free"]
+    found = await catalogue._degrade(catalogue.Act(), STRESS, Service(50).load)
+    assert found.blocks == {}
+    assert found.notes == (found.unknown,) == ("the bounded climb was given up: no port is free",)
+
+
+def test_a_climb_takes_a_run_of_some_length_and_users() -> None:
+    assert catalogue.no_climb(STRESS) is None
+    assert "a run of 30 s at least" in (catalogue.no_climb(replace(STRESS, duration=29.0)) or "")
+    assert "leave --rate out" in (catalogue.no_climb(replace(STRESS, arrivals=Constant(rate_per_s=5))) or "")
 
 
 def test_both_bots_of_stress_are_held_to_what_is_honest() -> None:
