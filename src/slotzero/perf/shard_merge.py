@@ -262,7 +262,13 @@ class Follower:
             extra={"cpu_percent": busiest_percent, "rss_mb": window.rss_mb or 0.0},
         )
         self._errors_before = by_class
-        why = self._thresholds.window(window.at_s, figures, window.ops + window.errors)
+        is_whole = window.span_s >= self.config.window_s
+        why = self._thresholds.window(
+            window.at_s,
+            figures,
+            window.ops + window.errors,
+            is_in_plan=is_whole and round(window.at_s + window.span_s, 3) <= self.config.duration,
+        )
         if why is not None:
             self.incidents.append(Incident(at_s=round(window.at_s + window.span_s, 3), what=why))
         return why
@@ -294,7 +300,10 @@ class Follower:
         drivers = [found.driver for found in snapshots if found.driver is not None]
         begun = sum(found.begun for found in snapshots)
         planned = self._planned(snapshots) if is_open else None
-        lost = tuple(_loss(shard) for shard in self._shards if shard.state == "lost")
+        lost = (
+            *(_loss(shard) for shard in self._shards if shard.state == "lost"),
+            *(why for shard in self._shards if shard.state == "finished" and (why := _missing(shard)) is not None),
+        )
         delays = [found.loop_delay for found in drivers if found.loop_delay is not None]
         cpu_percent = max((found.process.avg_cpu_percent for found in snapshots if found.process), default=0.0)
         peak = sum(found.peak_in_flight for found in snapshots)
@@ -402,6 +411,14 @@ def _loss(shard: _Shard) -> str:
         f"shard {shard.number} on {shard.worker} was lost {shard.lost_at_s:.1f} s after the start ({shard.why}); "
         f"its figures end at {end_s:.1f} s"
     )
+
+
+def _missing(shard: _Shard) -> str | None:
+    """Return how many operations of a shard that has ended are in no count; its own incidents tell why."""
+    found = shard.snapshot
+    assert found is not None, "it ends with one"
+    missing = found.begun - _succeeded(found) - sum(found.by_class.values()) - found.interrupted
+    return f"{missing} of shard {shard.number}'s operations did not end, or in no count" if missing else None
 
 
 def _succeeded(found: Snapshot) -> int:

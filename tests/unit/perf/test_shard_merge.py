@@ -214,6 +214,23 @@ def test_cpu_is_the_busiest_shards_and_memory_that_of_all() -> None:
     assert [(limit.value, limit.met) for limit in found] == [(70.0, True), (150.0, True), (150.0, False)] * 2
 
 
+def test_shard_whose_operations_are_in_no_count_makes_the_run_degraded() -> None:
+    run = follower()
+    run.received(snapshot(0, 4, [5.0, 6.0], state="finished"), 12 * S)
+    run.received(snapshot(1, 4, [5.0], state="finished", begun=4, interrupted=1), 12 * S)
+    health = load_result(run.measured()).generator
+    assert (health.verdict, health.reasons[0]) == ("degraded", "2 of shard 1's operations did not end, or in no count")
+
+
+def test_throughput_is_judged_in_empty_windows_of_the_plan_and_not_behind_it() -> None:
+    run = follower(config(duration=2.0, thresholds=(Threshold(metric="ops_per_s", limit=1, scope="window"),)))
+    for shard in (0, 1):
+        windows = (window(0, [5.0]), window(1, []), window(2, []))
+        run.received(snapshot(shard, 6, [5.0], state="finished", windows=windows), 13 * S)
+    (found,) = load_result(run.measured()).thresholds
+    assert (found.met, found.why) == (False, "missed in 1 of 2 windows")
+
+
 def test_lost_shard_does_not_hold_up_the_windows_of_the_others() -> None:
     run = follower()
     run.received(snapshot(0, 2, [5.0], windows=(window(0, [5.0]),)), 11 * S)
