@@ -26,8 +26,8 @@ class BlockhashCache:
         clock: For the pace and the age.
         refresh_ms: How often it is fetched.
         max_age_ms: Beyond this age `current` gives nothing: better no order than one that dies on the way.
-        max_exit_age_ms: Beyond this age `usable` gives nothing. Half of what a blockhash lives on mainnet: better a sell
-            that may die on the way than none.
+        max_exit_age_ms: Beyond this age `usable` gives nothing. Less than half of what a blockhash lives on mainnet:
+            better a sell that may die on the way than none.
     """
 
     def __init__(

@@ -46,8 +46,8 @@ ExitReason = Literal[
 """Why a position is sold; "tightened" = a stop that a milder rug signal drew closer."""
 Urgency = Literal["normal", "emergency"]
 FailedFor = Literal["price", "unsent", "other"]
-"""Why a sell did not happen: the price had moved beyond its limit; it expired and no endpoint had ever taken it, which is
-no attempt; or anything else (expired, no path, not priced)."""
+"""Why a sell did not happen: the price had moved beyond its limit; it expired and no endpoint had ever taken it (which
+is no attempt); or anything else (expired, no path, not priced)."""
 
 
 class Rung(Struct, frozen=True, kw_only=True):
