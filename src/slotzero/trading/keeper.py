@@ -377,9 +377,7 @@ class PositionKeeper:
             context.fees.settle(ready.charge, 0)
             return
         await context.journal.append(ready.event)
-        outcome = await context.desk.execute(
-            ready.signed, on_sent=lambda now: self._sent(ready, now), is_exit=True
-        )
+        outcome = await context.desk.execute(ready.signed, on_sent=lambda now: self._sent(ready, now), is_exit=True)
         if isinstance(outcome, Confirmed) and self._trace.at(Stamp.EXIT_CONFIRMED) is None:
             self._trace.mark(Stamp.EXIT_CONFIRMED, context.clock.mono_ns())
         if isinstance(outcome, Failed):  # what it cost is asked beside the next attempt, which need not wait for that
