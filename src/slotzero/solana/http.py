@@ -2,16 +2,18 @@
 
 A general client spends three to five times as much on each call (`benchmarks/bench_http_client.py`): sessions, cookies,
 redirects, trace hooks, a timer object per phase. A sniper makes some seven calls for each pool, and its processor time
-stands between a pool and the buy. What is left here: connections that are kept and taken again, newest first; one
-request at a time on each; a limit of time and of bytes. Parsing is llhttp's (`httptools`), connecting is
-`aiohappyeyeballs`', TLS the standard library's with the system's certificates.
+stands between a pool and the buy. What is left here: connections that are kept and taken again, newest first, of which
+reads leave one alone; one request at a time on each; a limit of time and of bytes. Parsing is llhttp's (`httptools`),
+connecting is `aiohappyeyeballs`', TLS the standard library's with the system's certificates.
 
 Not here, on purpose: redirects (one would take a signed transaction to a host nobody has configured), compression,
-cookies, proxies, retries (who asks knows whether a second try is safe).
+cookies, proxies, retries (who asks knows whether a second try is safe). The one second try is for a kept connection
+that the other side had already closed, and only where who asks allows it.
 """
 
 import asyncio
 import contextlib
+import os
 import socket
 import ssl
 from base64 import b64encode
@@ -21,6 +23,7 @@ from typing import Final, Self, cast
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 import aiohappyeyeballs
+from aiohappyeyeballs import AddrInfoType
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 from msgspec import Struct
 
@@ -30,6 +33,7 @@ __all__ = ["AddressError", "CrowdedTimeoutError", "HttpClient", "HttpReply", "Pr
 
 _MOST_CALLS: Final = 64
 _KEPT_IDLE_S: Final = 60.0
+_KEPT_ADDRESSES_S: Final = 60.0
 _HAPPY_EYEBALLS_S: Final = 0.25
 _PORTS: Final = {"http": 80, "https": 443}
 _MOST_BESIDE_THE_BODY: Final = 64 * 1024
@@ -82,7 +86,8 @@ class HttpClient:
     """One origin, over as many connections as there are calls at once.
 
     At most 64 calls are under way, further ones wait for a place; and as many urgent ones, which have places of their
-    own: a sell does not queue behind reads.
+    own: a sell does not queue behind reads. Nor does it connect because of them: other calls leave the last idle
+    connection alone and open another, so there is one more than there are such calls at once.
 
     Args:
         url: `http(s)://[user:password@]host[:port][/path][?query]`. Nothing of it appears in an error; that it is
@@ -100,6 +105,7 @@ class HttpClient:
         self._urgent_places = asyncio.Semaphore(_MOST_CALLS)
         self._idle: deque[_Connection] = deque()
         self._all: set[_Connection] = set()
+        self._addresses = _Addresses()
         self._is_closed = False
 
     async def __aenter__(self) -> Self:
@@ -109,16 +115,22 @@ class HttpClient:
     async def __aexit__(self, *exc: object) -> None:
         """Close all connections; a call that still waits fails."""
         self._is_closed = True
+        self._addresses.close()
         for connection in tuple(self._all):
             connection.close()
 
-    async def post(self, body: bytes, *, below: str = "", is_urgent: bool = False) -> HttpReply:
+    async def post(
+        self, body: bytes, *, below: str = "", is_urgent: bool = False, is_repeatable: bool = False
+    ) -> HttpReply:
         """Send `body` as JSON and return the whole reply. *Hot path. Cancellation: leaves an unknown send.*
 
         Args:
             body: The request's body.
             below: What follows the URL's path, `bundles?uuid=7` for example; the URL has no query then.
-            is_urgent: Whether it takes one of the places kept for such calls.
+            is_urgent: Whether it takes one of the places kept for such calls, and the connection.
+            is_repeatable: Whether doing it twice is the same as doing it once. When a kept connection ends before any
+                byte of the reply, as one does that the other side has just found idle for too long, it is asked once
+                more on a new one.
 
         Raises:
             TimeoutError: It was not answered in time. Whether it was acted on is unknown. (`CrowdedTimeoutError` when
@@ -138,10 +150,14 @@ class HttpClient:
             await places.acquire()  # does not wait, and needs no timer
         connection: _Connection | None = None
         try:
-            connection = self._kept()
-            if connection is None:
-                async with asyncio.timeout_at(deadline):
-                    connection = await self._connect()
+            connection = self._kept(is_urgent=is_urgent)
+            if connection is not None:
+                try:
+                    return await connection.ask(self._head(below), body, deadline)
+                except ConnectionError:
+                    if not is_repeatable or connection.has_begun_reply:
+                        raise
+            connection = await self._opened(deadline)
             return await connection.ask(self._head(below), body, deadline)
         except TimeoutError:
             if is_crowded:
@@ -152,24 +168,46 @@ class HttpClient:
             if connection is not None and connection.is_free:
                 self._idle.append(connection)
 
-    def _kept(self) -> "_Connection | None":
-        """Return the newest connection that nobody uses, having closed those nobody has used for long."""
+    def _kept(self, *, is_urgent: bool) -> "_Connection | None":
+        """Return a connection that nobody uses: the newest for an urgent call, the one after it for any other.
+
+        The newest is the surest to be alive, and by leaving it the others take two in turns, so both stay so.
+        """
         now = asyncio.get_running_loop().time()
         while self._idle and self._idle[0].idle_since + _KEPT_IDLE_S < now:
             self._idle.popleft().close()
+        left = None if is_urgent else self._newest()
+        taken = self._newest()
+        if left is not None:
+            self._idle.append(left)
+        return taken
+
+    def _newest(self) -> "_Connection | None":
         while self._idle:
             connection = self._idle.pop()
             if connection.is_free:
                 return connection
         return None
 
+    async def _opened(self, deadline: float) -> "_Connection":
+        """Return a new connection. If none can be made, one that is idle: a host that takes no more is still asked."""
+        try:
+            async with asyncio.timeout_at(deadline):
+                return await self._connect()
+        except OSError as error:
+            self._addresses.doubt()
+            idle = None if isinstance(error, TimeoutError) else self._newest()
+            if idle is None:
+                raise
+            return idle
+
     async def _connect(self) -> "_Connection":
         loop = asyncio.get_running_loop()
         parts = _parsed(self._url)
         host = parts.hostname
+        assert host is not None
         tls = _tls() if parts.scheme == "https" else None
-        found = await loop.getaddrinfo(host, parts.port or _PORTS[parts.scheme], type=socket.SOCK_STREAM)
-        plain = await aiohappyeyeballs.start_connection(found, happy_eyeballs_delay=_HAPPY_EYEBALLS_S)
+        plain = await self._plain(host, parts.port or _PORTS[parts.scheme])
         try:
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             _, connection = await loop.create_connection(
@@ -186,12 +224,85 @@ class HttpClient:
             raise ProtocolError("the client was closed")
         return connection
 
+    async def _plain(self, host: str, port: int) -> socket.socket:
+        """Return a socket that is connected, without TLS."""
+        if self._is_closed:
+            raise ProtocolError("the client was closed")
+        found = _literal(host, port) or await self._addresses.of(host, port)
+        connector = cast("asyncio.AbstractEventLoop", _Connector())
+        return await aiohappyeyeballs.start_connection(found, happy_eyeballs_delay=_HAPPY_EYEBALLS_S, loop=connector)
+
     def _head(self, below: str) -> bytes:
         """Return a request's head up to its length."""
         head = self._heads.get(below)
         if head is None:
             head = self._heads[below] = _head(_parsed(self._url), below)
         return head
+
+
+class _Addresses:
+    """Where a host is: looked up once for all who wait for it, and kept for a minute.
+
+    Names are resolved by a handful of threads. With a look-up for each connection, twenty reads that connected kept a
+    send from it until it had no time left.
+    """
+
+    def __init__(self) -> None:
+        self._found: list[AddrInfoType] = []
+        self._fresh_until = 0.0
+        self._lookup: asyncio.Task[list[AddrInfoType]] | None = None
+
+    async def of(self, host: str, port: int) -> list[AddrInfoType]:
+        """Return the addresses; the old ones while newer ones are looked up. *Cancellation: ends no look-up.*"""
+        loop = asyncio.get_running_loop()
+        lookup = self._lookup
+        if lookup is None and self._fresh_until <= loop.time():
+            lookup = self._lookup = loop.create_task(_look_up(host, port), name="look-up of a host")
+            lookup.add_done_callback(self._looked_up)
+        if self._found:
+            return self._found
+        assert lookup is not None
+        await asyncio.wait([lookup])
+        if lookup.cancelled():
+            raise ProtocolError("the client was closed")
+        return lookup.result()
+
+    def doubt(self) -> None:
+        """Have them looked up again for the next connection: nobody was met there."""
+        self._fresh_until = 0.0
+
+    def close(self) -> None:
+        """End a look-up under way; those who wait for it fail."""
+        if self._lookup is not None:
+            self._lookup.cancel()
+
+    def _looked_up(self, lookup: "asyncio.Task[list[AddrInfoType]]") -> None:
+        self._lookup = None
+        if not lookup.cancelled() and lookup.exception() is None:  # else the old ones are as good as any
+            self._found = lookup.result()
+            self._fresh_until = asyncio.get_running_loop().time() + _KEPT_ADDRESSES_S
+
+
+class _Connector:
+    """What `aiohappyeyeballs` asks of a loop.
+
+    uvloop's own `sock_connect` sends every address through the resolver's threads, behind all names under way there.
+    """
+
+    async def sock_connect(self, plain: socket.socket, address: tuple[str, int]) -> None:
+        """Connect a socket that does not block."""
+        loop = asyncio.get_running_loop()
+        with contextlib.suppress(BlockingIOError, InterruptedError):
+            plain.connect(address)
+            return
+        is_settled = asyncio.Event()
+        loop.add_writer(plain, is_settled.set)
+        try:
+            await is_settled.wait()
+        finally:
+            loop.remove_writer(plain)
+        if code := plain.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            raise OSError(code, os.strerror(code))
 
 
 class _Connection(asyncio.Protocol):
@@ -222,6 +333,11 @@ class _Connection(asyncio.Protocol):
     def is_free(self) -> bool:
         """Whether another request may be asked on it."""
         return self._transport is not None and self._reply is None and not self._transport.is_closing()
+
+    @property
+    def has_begun_reply(self) -> bool:
+        """Whether anything has come since it was last asked."""
+        return self._received > 0
 
     async def ask(self, head: bytes, body: bytes, deadline: float) -> HttpReply:
         """Send a request and return its reply; without a whole one the connection is closed."""
@@ -280,6 +396,11 @@ class _Connection(asyncio.Protocol):
 
     # ---- the parser's callbacks --------------------------------------------------------------------------------------
 
+    def on_message_begin(self) -> None:
+        """Close when nobody has asked for it: its rest would answer the next question."""
+        if self._reply is None:
+            self.close()
+
     def on_header(self, name: bytes, value: bytes) -> None:
         """Look at one header."""
         name = name.lower()
@@ -336,6 +457,20 @@ def _tls() -> ssl.SSLContext:
     context = ssl.create_default_context()
     context.set_alpn_protocols(["http/1.1"])
     return context
+
+
+async def _look_up(host: str, port: int) -> list[AddrInfoType]:
+    return list(await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM))
+
+
+def _literal(host: str, port: int) -> list[AddrInfoType]:
+    """Return the address a host is written as; empty when it is a name. *Pure.*"""
+    for family in (socket.AF_INET, socket.AF_INET6):
+        with contextlib.suppress(OSError, ValueError):
+            socket.inet_pton(family, host)
+            address = (host, port) if family == socket.AF_INET else (host, port, 0, 0)
+            return [(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", address)]
+    return []
 
 
 def _parsed(url: str) -> SplitResult:

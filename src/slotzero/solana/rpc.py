@@ -56,6 +56,8 @@ _HTTP_OK: Final = 200
 _HTTP_TOO_MANY: Final = 429
 _RETRY_AFTER_DIGITS: Final = 9
 _SENDS: Final[frozenset[Purpose]] = frozenset({"send", "exit"})
+_ONCE: Final = frozenset({"requestAirdrop"})
+"""Writes that would be done twice if they were asked twice; a transaction lands once, however often it is sent."""
 
 
 class CrowdedError(TransportError):
@@ -144,6 +146,7 @@ class _Error(Struct):
 
 
 class _Reply(Struct, Generic[T]):
+    id: int | None = None
     result: T | UnsetType = UNSET
     error: _Error | None = None
 
@@ -502,10 +505,10 @@ class RpcClient(Rpc):
         http = self._http
         assert http is not None, "RpcClient is used outside its context"
         self.calls[purpose] += 1
-        self._next_id += 1
-        body = msgspec.json.encode({"jsonrpc": "2.0", "id": self._next_id, "method": method, "params": params})
+        self._next_id = number = self._next_id + 1
+        body = msgspec.json.encode({"jsonrpc": "2.0", "id": number, "method": method, "params": params})
         try:
-            reply = await http.post(body, below=below, is_urgent=purpose in _SENDS)
+            reply = await http.post(body, below=below, is_urgent=purpose in _SENDS, is_repeatable=method not in _ONCE)
         except TooLargeError:
             raise MalformedError(f"{self.endpoint}: {method} answered with more than 32 MiB") from None
         except CrowdedTimeoutError as error:
@@ -519,9 +522,10 @@ class RpcClient(Rpc):
             raise TransportError(self.endpoint, f"{method} failed ({type(error).__name__})") from error
         if reply.status == _HTTP_TOO_MANY:
             raise RateLimitedError(self.endpoint, _retry_after_ms(reply.retry_after))
-        return self._decode(method, reply.status, reply.body, result)
+        return self._decode(method, reply.status, reply.body, result, number)
 
-    def _decode(self, method: str, status: int, raw: bytes, result: type[T]) -> T:
+    def _decode(self, method: str, status: int, raw: bytes, result: type[T], number: int | None = None) -> T:
+        """Return the result in `raw`. It must be the reply to the request of that `number`; None = to any."""
         decoder = self._decoders.get(result)
         if decoder is None:
             decoder = self._decoders[result] = msgspec.json.Decoder(_Reply[result])  # type: ignore[valid-type] # built once for each result type
@@ -531,6 +535,9 @@ class RpcClient(Rpc):
             if status != _HTTP_OK:
                 raise TransportError(self.endpoint, f"{method} was answered with HTTP {status}") from error
             raise MalformedError(f"{self.endpoint}: {method} answered with something else: {error}") from error
+        # A request that could not be read is refused without its id, or with null.
+        if reply.id != number and number is not None and (reply.id is not None or reply.error is None):
+            raise MalformedError(f"{self.endpoint}: {method} was answered with id {reply.id}, asked with {number}")
         if reply.error is not None:
             raise RpcError(self.endpoint, reply.error.code, reply.error.message, reply.error.data)
         if reply.result is UNSET:

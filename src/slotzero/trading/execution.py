@@ -13,7 +13,7 @@ from typing import Final, Literal
 import msgspec
 from msgspec import Struct
 
-from slotzero.clock import Clock, elapsed_ns, later
+from slotzero.clock import Clock, elapsed_ns, is_due, later
 from slotzero.errors import EndpointError, MalformedError, RateLimitedError, RpcError
 from slotzero.solana.blockhash import BlockhashCache
 from slotzero.solana.pubsub import PubSub
@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 _MAX_STATUSES: Final = 256
 _NS_PER_S: Final = 1_000_000_000
 _IDLE_NS: Final = 60 * _NS_PER_S
+_MOST_HELD_NS: Final = DurationNs(2 * _NS_PER_S)
+"""How long a send without an answer holds the next one back: what a call may take if the configuration says nothing."""
 
 
 class _Context(Struct):
@@ -62,13 +64,17 @@ SendBytes = Callable[[bytes], Awaitable[str]]
 class _Open:
     """An order under way."""
 
-    __slots__ = ("done", "order", "send", "signed")
+    __slots__ = ("done", "held_until", "order", "send", "signed", "unanswered")
 
     def __init__(self, signed: SignedTransaction, order: Order, send: SendBytes) -> None:
         self.signed = signed
         self.send = send
         self.order = order
         self.done: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self.unanswered = 0
+        """How many sends of it are under way."""
+        self.held_until = MonoNs(0)
+        """Until when they hold the next one back."""
 
     def settle(self) -> None:
         if self.order.outcome is not None and not self.done.done():
@@ -84,7 +90,8 @@ class OrderDesk:
         blockhashes: For the block height that expires them.
         clock: For deadlines.
         tasks: Owns the desk's requests; they end with it.
-        rebroadcast_ms: How often unconfirmed bytes are sent again.
+        rebroadcast_ms: How often unconfirmed bytes are sent again; not while a send of them has no answer, for two
+            seconds at most.
         poll_ms: How often statuses are asked for beside the subscription.
     """
 
@@ -152,7 +159,7 @@ class OrderDesk:
         )
         try:
             now = self._clock.mono_ns()
-            self._perform(entry, order.start(now))
+            self._perform(entry, order.start(now), now)
             if on_sent is not None:
                 on_sent(now)
             self._woken.set()
@@ -178,7 +185,7 @@ class OrderDesk:
                     if isinstance(command, AskStatus):
                         asking[command.history].append(entry)
                     else:
-                        self._perform(entry, [command])
+                        self._perform(entry, [command], now)
             for history, entries in asking.items():
                 for first in range(0, len(entries), _MAX_STATUSES):
                     batch = entries[first : first + _MAX_STATUSES]
@@ -194,10 +201,16 @@ class OrderDesk:
         except TimeoutError:
             pass
 
-    def _perform(self, entry: _Open, commands: list[Command]) -> None:
+    def _perform(self, entry: _Open, commands: list[Command], now: MonoNs) -> None:
         for command in commands:
             match command:
+                case Send() if entry.unanswered and not is_due(entry.held_until, now):
+                    # It would only take the place of another order's send, and they are few: behind 128 slow ones that
+                    # were sent again and again a new sell waited 1.5 s.
+                    entry.order.on_not_sent()
                 case Send():
+                    entry.unanswered += 1
+                    entry.held_until = later(now, _MOST_HELD_NS)
                     self._tasks.create_task(self._send(entry), name="send")
                 case AskStatus():
                     kind: Literal["recent", "history"] = "history" if command.history else "recent"
@@ -205,10 +218,10 @@ class OrderDesk:
 
     async def _send(self, entry: _Open) -> None:
         """Send once. Whatever the endpoint says, only the chain decides: the machine goes on asking."""
-        if not entry.order.may_send:
-            entry.order.on_not_sent()
-            return  # it was told to stop while this send was waiting for its turn
         try:
+            if not entry.order.may_send:
+                entry.order.on_not_sent()
+                return  # it was told to stop while this send was waiting for its turn
             await entry.send(entry.signed.raw)
         except RpcError as error:
             log.info("send of %s was refused: %s", entry.signed.signature, error)
@@ -216,6 +229,8 @@ class OrderDesk:
             log.warning("send of %s has no answer: %s", entry.signed.signature, error)
             if _was_put_off(error):
                 entry.order.on_not_sent()
+        finally:
+            entry.unanswered -= 1
 
     async def _ask(self, entries: list[_Open], asked: Literal["recent", "history"]) -> None:
         try:

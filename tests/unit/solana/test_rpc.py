@@ -308,6 +308,34 @@ async def test_reply_that_is_something_else_is_malformed(body: str) -> None:
         assert isinstance(await fault_of(rpc.get_genesis_hash()), MalformedError)
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"jsonrpc":"2.0","id":999,"result":"666"}',
+        '{"jsonrpc":"2.0","id":0,"result":"666"}',
+        '{"jsonrpc":"2.0","id":null,"result":"666"}',
+        '{"jsonrpc":"2.0","result":"666"}',
+        '{"jsonrpc":"2.0","id":"1","result":"666"}',
+        '{"jsonrpc":"2.0","id":1.5,"result":"666"}',
+        '{"jsonrpc":"2.0","id":true,"result":"666"}',
+        '{"jsonrpc":"2.0","id":[1],"result":"666"}',
+        '{"jsonrpc":"2.0","id":999,"error":{"code":-32005,"message":"of another"}}',
+    ],
+)
+async def test_reply_to_another_request_is_malformed(body: str) -> None:
+    async with replying(text(body)) as rpc:
+        assert isinstance(await fault_of(rpc.get_genesis_hash()), MalformedError)
+
+
+@pytest.mark.parametrize("named", ["", '"id":null,', '"id":2,'])
+async def test_error_may_come_without_the_id_of_what_was_asked(named: str) -> None:
+    async with replying(text('{"jsonrpc":"2.0",' + named + '"error":{"code":-32700,"message":"parse"}}')) as rpc:
+        await fault_of(rpc.get_genesis_hash())
+        error = await fault_of(rpc.get_genesis_hash())  # the second: its id is 2
+    assert isinstance(error, RpcError)
+    assert error.code == -32700
+
+
 async def test_reply_in_bad_utf8_is_malformed() -> None:
     async with replying(lambda: web.Response(body=b'{"error":{"code":1,"message":"\xff\xfe"}}')) as rpc:
         assert isinstance(await fault_of(rpc.get_genesis_hash()), MalformedError)
@@ -390,6 +418,63 @@ async def test_reply_that_stops_in_its_middle_is_a_transport_error() -> None:
 
     async with serving(handler) as port, RpcClient(secret_url(port)) as rpc:
         assert isinstance(await fault_of(rpc.get_genesis_hash()), TransportError)
+
+
+@asynccontextmanager
+async def cutting() -> AsyncIterator[tuple[RpcClient, list[str], Callable[[], None]]]:
+    """A client of a node that says the methods it was asked, and that can end all its connections."""
+    asked: list[str] = []
+    writers: list[asyncio.StreamWriter] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+        while not writer.is_closing():
+            try:
+                head = await reader.readuntil(b"\r\n\r\n")
+            except (asyncio.IncompleteReadError, OSError):
+                return writer.close()
+            request = json.loads(await reader.readexactly(int(head.rsplit(b" ", 1)[1])))
+            asked.append(request["method"])
+            body = json.dumps({"jsonrpc": "2.0", "id": request["id"], "result": "sig"}).encode()
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+        return None
+
+    def cut() -> None:
+        for writer in writers:
+            writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server, RpcClient(secret_url(server.sockets[0].getsockname()[1])) as rpc:
+        yield rpc, asked, cut
+    cut()
+
+
+@pytest.mark.parametrize(
+    ("method", "call"),
+    [
+        ("sendTransaction", lambda rpc: rpc.send_transaction(b"signed")),
+        ("sendTransaction", lambda rpc: rpc.send_transaction(b"signed", purpose="exit")),
+        ("getGenesisHash", lambda rpc: rpc.get_genesis_hash()),
+    ],
+)
+async def test_call_whose_kept_connection_had_ended_is_asked_on_another(
+    method: str, call: Callable[[RpcClient], Awaitable[str]]
+) -> None:
+    async with cutting() as (rpc, asked, cut):
+        await rpc.get_genesis_hash()
+        await rpc.get_genesis_hash()
+        cut()  # the client hears of it after it has written
+        assert await call(rpc) == "sig"
+    assert asked[2:] == [method]
+
+
+async def test_airdrop_is_never_asked_for_twice() -> None:
+    async with cutting() as (rpc, asked, cut):
+        await rpc.get_genesis_hash()
+        await rpc.get_genesis_hash()
+        cut()
+        assert isinstance(await fault_of(rpc.request_airdrop(SIGNER.pubkey, Lamports(1))), TransportError)
+    assert asked[2:] == []
 
 
 async def test_server_that_hangs_up_is_a_transport_error() -> None:

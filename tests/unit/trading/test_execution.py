@@ -181,6 +181,76 @@ async def test_order_of_which_a_node_may_have_one_send_expires_as_sent(lab: Lab,
     assert await order == Expired(was_sent=True)
 
 
+class SlowPath:
+    """A path whose sends are answered when the test says so."""
+
+    def __init__(self) -> None:
+        self.sends: list[asyncio.Future[str]] = []
+
+    async def __call__(self, _: bytes) -> str:
+        self.sends.append(asyncio.get_running_loop().create_future())
+        return await self.sends[-1]
+
+
+async def begin(lab: Lab) -> tuple[SlowPath, asyncio.Task[Outcome]]:
+    """Begin an order whose first send is under way."""
+    path = SlowPath()
+    order = lab.tasks.create_task(lab.context.desk.execute(TX, send=path))
+    await until(lambda: path.sends)
+    return path, order
+
+
+async def test_bytes_are_not_sent_again_while_their_last_send_has_no_answer(lab: Lab) -> None:
+    path, _ = await begin(lab)
+    for _ in range(5):
+        await tick(lab)
+    assert len(path.sends) == 1
+    path.sends[0].set_result("sig")
+    await tick(lab)
+    await until(lambda: len(path.sends) == 2)
+
+
+@pytest.mark.parametrize("error", [TransportError("node", "timed out"), RateLimitedError("node", 1_000)])
+async def test_send_that_failed_holds_the_next_one_back_no_longer(lab: Lab, error: Exception) -> None:
+    path, _ = await begin(lab)
+    await tick(lab)
+    path.sends[0].set_exception(error)
+    await tick(lab)
+    await until(lambda: len(path.sends) == 2)
+
+
+async def test_send_without_an_answer_holds_the_next_one_back_for_two_seconds(lab: Lab) -> None:
+    path, _ = await begin(lab)
+    await lab.clock.advance(ms(1_960))
+    await tick(lab)
+    assert len(path.sends) == 1
+    await tick(lab)
+    await until(lambda: len(path.sends) == 2)
+    await lab.clock.advance(ms(1_000))
+    await tick(lab)
+    path.sends[0].set_result("late")  # the second one is still to be answered
+    await tick(lab)
+    assert len(path.sends) == 2
+
+
+async def test_send_that_was_held_back_does_not_count_as_sent(lab: Lab) -> None:
+    path, order = await begin(lab)
+    for _ in range(3):
+        await tick(lab)
+    path.sends[0].set_exception(RateLimitedError("node", 30_000))
+    await expire(lab)
+    assert len(path.sends) == 1
+    assert await order == Expired(was_sent=False)
+
+
+async def test_order_does_not_hold_the_sends_of_another_back(lab: Lab) -> None:
+    path, _ = await begin(lab)
+    execute(lab, signed_transaction(2))
+    for _ in range(2):
+        await tick(lab, "sendTransaction")
+    assert len(path.sends) == 1
+
+
 async def test_sell_is_sent_as_an_exit_and_everything_else_as_a_send(lab: Lab) -> None:
     before = lab.rpc.calls.copy()
     lab.tasks.create_task(lab.context.desk.execute(TX, is_exit=True))
