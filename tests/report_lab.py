@@ -12,7 +12,7 @@ from slotzero.perf.compare.document import CompareDocument, Version
 from slotzero.perf.environment import NoiseCertificate, passport
 from slotzero.perf.load import LoadTestService
 from slotzero.perf.load_document import load_document
-from slotzero.perf.load_types import LoadFailure, LoadTestConfig, NotAsync
+from slotzero.perf.load_types import LoadFailure, LoadResult, LoadTestConfig, NotAsync
 from slotzero.perf.result_file import ResultDocument, benchmark_document, write_result_file
 from slotzero.perf.thresholds import parse_threshold
 from slotzero.perf.types import (
@@ -30,8 +30,28 @@ from slotzero.perf.types import (
     as_latency_ms,
 )
 
-__all__ = ["HOSTILE", "full_document", "judged_document", "load_run", "measured_document", "write"]
+__all__ = ["EXTRA", "HOSTILE", "full_document", "judged_document", "load_run", "measured_document", "write"]
 
+EXTRA: dict[str, dict[str, float | None]] = {
+    "bot": {
+        **{
+            f"{stage}_{point}_ms": 123.456
+            for stage in ("detection", "full_flow", "a_stage_with_a_long_name")
+            for point in ("p50", "p95", "p99")
+        },
+        "bought": 1_234,
+        "loop_delay_p99_ms": 3.21,
+        "reads_without_rpc_percent": 97.531,
+    },
+    "failures": {},
+    "faults": {"http429": 12, "cutConnections": 2, "seen_rate_limited": 12},
+    "bundles": {"accepted": 0, "landed_percent": None},
+    "drift": {"p99_change_percent": -3.21, "skipped_s": 60.0, "bot_rss_mb_per_h_high": 4.2},
+    "machine": {"rss_mb": 300.3, "chain_cpu_ms_per_op": 0.0},
+    "step 1": {"users": 200, "ops_per_s": 181.2, "success_percent": 99.9, "p95_ms": 1_533.2, "errors": 1, "ok": 1},
+    "step 2": {"users": 300, "ops_per_s": 90.1, "success_percent": 0, "p95_ms": None, "errors": 9, "chain_limited": 1},
+    "bounded step 1": {"users": 40, "ops_per_s": 30.5, "success_percent": 100, "p95_ms": 900, "errors": 0, "ok": 1},
+}
 HOSTILE = '<script>alert("x")</script>&amp;\x00'
 
 
@@ -156,6 +176,8 @@ async def load_run() -> ResultDocument:
         thresholds=(parse_threshold("error_percent<=1"), parse_threshold("p95_ms<=10000")),
     )
     outcome = await LoadTestService().run(fn, config)
+    assert isinstance(outcome, LoadResult)
+    outcome = replace(outcome, extra=EXTRA)
     failed = LoadFailure(scenario="NONE", error=NotAsync(returned="int"))
     return load_document([outcome, failed], passport(), title="load on something small")
 

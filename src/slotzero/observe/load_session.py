@@ -1,19 +1,22 @@
 """A load run in front of a person: the event loop, Ctrl-C, the progress, the text, the file."""
 
 import asyncio
+import os
 import signal
 import sys
 import textwrap
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final, TextIO
+from types import FrameType
+from typing import Final, Self, TextIO
 
 import uvloop
+from msgspec.structs import replace
 
+from slotzero.clock import elapsed_ns, mono_ns, ms
 from slotzero.perf.environment import passport
 from slotzero.perf.load_document import load_document
-from slotzero.perf.load_types import LoadOutcome, LoadProgress, LoadResult
+from slotzero.perf.load_types import GeneratorHealth, LoadOutcome, LoadProgress, LoadResult
 from slotzero.perf.result_file import encode_document, require_writable, write_result_file
 from slotzero.perf.types import LatencyStats
 from slotzero.workloads.load_run import LoadPlan, run_load
@@ -22,6 +25,10 @@ __all__ = ["as_text", "load_session"]
 
 _WIDTH: Final = 120
 STDOUT: Final = Path("-")
+_INTERRUPTED: Final = 130
+_CLEAN_UP_S: Final = 3
+_ONE_SIGNAL_MS: Final = 250
+"""`timeout` sends its signal to the process and then to the group it is in: that is one wish to end, not two."""
 
 
 def load_session(plan: LoadPlan, *, json: Path | None, stdout: TextIO) -> LoadOutcome:
@@ -37,8 +44,15 @@ def load_session(plan: LoadPlan, *, json: Path | None, stdout: TextIO) -> LoadOu
     """
     if json is not None and json != STDOUT:
         require_writable(json)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        outcome = runner.run(_run(plan))
+    with _Session() as session, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        outcome = runner.run(session.run(plan))
+        _tell(outcome, json, stdout)
+        if session.was_interrupted:
+            session.leave_soon()
+    return outcome
+
+
+def _tell(outcome: LoadOutcome, json: Path | None, stdout: TextIO) -> None:
     if sys.stderr.isatty():
         sys.stderr.write("\n")
     if json is not None:
@@ -46,37 +60,84 @@ def load_session(plan: LoadPlan, *, json: Path | None, stdout: TextIO) -> LoadOu
         document = load_document([outcome], passport(event_loop=loop or None))
         if json == STDOUT:
             stdout.write(encode_document(document).decode())
-            return outcome
-        write_result_file(json, document)
-    if isinstance(outcome, LoadResult):
+        else:
+            write_result_file(json, document)
+    if json != STDOUT and isinstance(outcome, LoadResult):
         stdout.write(as_text(outcome) + "\n")
-    return outcome
+    stdout.flush()
 
 
-async def _run(plan: LoadPlan) -> LoadOutcome:
-    with _stop_on_interrupt() as stop:
-        return await run_load(plan, on_progress=_show, stop=stop)
+class _Session:
+    """A run and the signals that end it.
 
+    The first Ctrl-C or SIGTERM ends the run with what it has. A second one ends it without a result, within some
+    seconds even if something does not let itself be cancelled; a third one ends the process, as by default. The
+    handlers are the interpreter's and not the loop's, since a callable that blocks holds up the loop.
+    """
 
-@contextmanager
-def _stop_on_interrupt() -> Iterator[asyncio.Event]:
-    """Let the first Ctrl-C end the run with what it has; a second one ends at once."""
-    stop, loop, task = asyncio.Event(), asyncio.get_running_loop(), asyncio.current_task()
+    def __init__(self) -> None:
+        self.was_interrupted = False
+        self._ends_at_once = False
+        self._first_at = 0
+        self._stop = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._before: dict[int, Callable[[int, FrameType | None], object] | int | None] = {}
 
-    def interrupt() -> None:
-        if stop.is_set() and task is not None:
-            task.cancel()
-        stop.set()
+    def __enter__(self) -> Self:
+        for number in (signal.SIGINT, signal.SIGTERM):  # before asyncio.Runner looks whether Ctrl-C is its own affair
+            self._handle(number, self._on_signal)
+        return self
 
-    loop.add_signal_handler(signal.SIGINT, interrupt)
-    try:
-        yield stop
-    except asyncio.CancelledError:
-        if stop.is_set():
-            raise KeyboardInterrupt from None
-        raise
-    finally:
-        loop.remove_signal_handler(signal.SIGINT)
+    def __exit__(self, *_: object) -> None:
+        if signal.SIGALRM in self._before:
+            signal.alarm(0)
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    async def run(self, plan: LoadPlan) -> LoadOutcome:
+        self._loop, self._main = asyncio.get_running_loop(), asyncio.current_task()
+        try:
+            outcome = await run_load(plan, on_progress=_show, stop=self._stop)
+        except asyncio.CancelledError:
+            if self._ends_at_once:
+                raise KeyboardInterrupt from None
+            raise
+        if self.was_interrupted and isinstance(outcome, LoadResult) and outcome.stopped == "completed":
+            return replace(outcome, stopped="interrupted", passed=False)  # what follows the load was cut short
+        return outcome
+
+    def leave_soon(self) -> None:
+        """End the process in some seconds, unless it has ended by then."""
+        self._handle(signal.SIGALRM, lambda *_: os._exit(_INTERRUPTED))
+        signal.alarm(_CLEAN_UP_S)
+
+    def _handle(self, number: int, handler: Callable[[int, FrameType | None], object]) -> None:
+        before = signal.signal(number, handler)
+        self._before.setdefault(number, before)
+
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        if self._loop is None:
+            raise KeyboardInterrupt
+        if not self.was_interrupted:
+            self.was_interrupted = True
+            self._first_at = mono_ns()
+            self._loop.call_soon_threadsafe(self._end)
+        elif elapsed_ns(self._first_at, mono_ns()) >= ms(_ONE_SIGNAL_MS):
+            self._ends_at_once = True
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, signal.SIG_DFL)
+            self.leave_soon()
+            if not self._loop.is_closed():
+                self._loop.call_soon_threadsafe(self._cancel)
+
+    def _end(self) -> None:
+        line_end = "\n" if sys.stderr.isatty() else ""  # after the line of progress
+        sys.stderr.write(f"{line_end}ending with what was measured so far; Ctrl-C again ends at once\n")
+        self._stop.set()
+
+    def _cancel(self) -> None:
+        assert self._main is not None
+        self._main.cancel()
 
 
 def _show(progress: LoadProgress) -> None:
@@ -96,7 +157,7 @@ def _show(progress: LoadProgress) -> None:
 def as_text(result: LoadResult) -> str:
     """Return a result as lines for a person. *Pure.*"""
     health = result.generator
-    verdict = "passed" if result.passed else "NOT PASSED"
+    verdict = "INTERRUPTED" if result.stopped == "interrupted" else "passed" if result.passed else "NOT PASSED"
     share, missed = result.success_rate_percent, result.missed_starts
     lines = [
         f"{result.scenario}: {verdict}, generator {health.verdict}",
@@ -108,15 +169,14 @@ def as_text(result: LoadResult) -> str:
     lines += _latency_line(headline, result.latency_ms)
     if result.model == "open":
         lines += _latency_line("service", result.service_ms)
-    if health.lateness_ms is not None:
-        lines.append(f"  {'lateness ms':<12} p50 {health.lateness_ms.median:.2f}  p99 {health.lateness_ms.p99:.2f}")
+    lines += _health_lines(health)
     lines += [f"  {kind}: {count}" for kind, count in result.errors.items() if count]
     lines += [
         f"    {detail.count} x {detail.kind}/{detail.code} ({detail.origin}): {detail.example}"
         for detail in result.error_details[:5]
     ]
     lines += [
-        f"  {name:<12} CPU {used.avg_cpu_percent:.1f} %, RSS {used.peak_rss_mb:.1f} MB"
+        f"  {name:<12} CPU {used.avg_cpu_percent:.1f} %, RSS {used.peak_rss_mb:.1f} MB, files {_figure(used.peak_fds)}"
         for name, used in result.resources.items()
     ]
     lines += [
@@ -125,7 +185,7 @@ def as_text(result: LoadResult) -> str:
     ]
     for name, block in result.extra.items():
         shown = "  ".join(f"{figure} {value:g}" for figure, value in block.items() if value is not None)
-        lines += textwrap.wrap(f"{name}: {shown}", _WIDTH, initial_indent="  ", subsequent_indent="      ")
+        lines += textwrap.wrap(f"{name}: {shown or 'none'}", _WIDTH, initial_indent="  ", subsequent_indent="      ")
     lines += [f"  because {reason}" for reason in health.reasons]
     lines += [f"  at {incident.at_s:.1f} s: {incident.what}" for incident in result.incidents]
     lines += [f"  note: {note}" for note in result.notes]
@@ -137,3 +197,24 @@ def _latency_line(name: str, stats: LatencyStats | None) -> list[str]:
         return []
     points = {"p50": stats.median, "p95": stats.p95, "p99": stats.p99, "p99.9": stats.p999, "max": stats.max}
     return [f"  {name + ' ms':<12} " + "  ".join(f"{point} {value:.2f}" for point, value in points.items())]
+
+
+def _health_lines(health: GeneratorHealth) -> list[str]:
+    """Return the same figures for every model: what a run has none of is a dash."""
+    late = health.lateness_ms
+    late_p50, late_p99 = (None, None) if late is None else (late.median, late.p99)
+    times = (
+        f"lateness p50 {_figure(late_p50, 2)}  p99 {_figure(late_p99, 2)}  "
+        f"loop delay p50 {_figure(health.loop_delay_p50_ms, 2)}  p99 {_figure(health.loop_delay_p99_ms, 2)}  "
+        f"GC longest {_figure(health.gc_max_ms, 2)}  sum {_figure(health.gc_total_ms, 2)}"
+    )
+    counts = (
+        f"planned {_figure(health.planned)}  begun {health.started}  dropped {health.dropped}  late {health.late}  "
+        f"unstarted {health.unstarted}  GC pauses {health.gc_pauses}  files {_figure(health.peak_fds)}  "
+        f"steal {_figure(health.steal_percent, 1)} %"
+    )
+    return [f"  {'health ms':<12} {times}", f"  {'health':<12} {counts}"]
+
+
+def _figure(value: float | None, digits: int = 0) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"

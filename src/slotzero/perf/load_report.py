@@ -122,7 +122,7 @@ def load_result(found: Measured) -> LoadResult:
             succeeded > 0  # a run without a success has shown nothing
             and health.verdict == "ok"
             and all(result.met for result in thresholds)
-            and found.stopped != "aborted"
+            and found.stopped == "completed"
         ),
         timeline=found.timeline,
         histogram=headline.to_text() if headline.count else None,

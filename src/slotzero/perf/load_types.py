@@ -398,7 +398,7 @@ class LoadResult(Struct, frozen=True, kw_only=True, tag_field="outcome", tag="me
         error_ms: How long failures took, timeouts at the time they were given up.
         achieved_ops_per_s: Successes that ended before the run's end, in a second of it.
         offered_ops_per_s: Starts in a second.
-        passed: Whether the verdict is "ok" and all thresholds are met.
+        passed: Whether the run was completed, its verdict is "ok" and all thresholds are met.
         errors: Failures by class; `error_details` by sub-code and origin.
         stopped: "completed", "interrupted" by somebody, "aborted" by a threshold or a lost process (see `incidents`).
         histogram: The headline as `Histogram.to_text` writes it; `service_histogram` of the service time.

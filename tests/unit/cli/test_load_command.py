@@ -17,11 +17,40 @@ from slotzero.perf.arrivals import Closed, Constant
 from slotzero.perf.load_document import load_outcomes
 from slotzero.perf.load_types import LoadResult
 from slotzero.perf.result_file import read_result_file
+from slotzero.perf.thresholds import parse_threshold
 from slotzero.workloads.load_run import with_options
 from slotzero.workloads.scenarios import SHAPES, find, shape
 
 app = typer.Typer()
 app.command()(load)
+BLOCKING = """
+import time
+
+
+async def sleep():
+    print("first operation", flush=True)
+    time.sleep(100)
+"""
+DEAF = """
+import asyncio
+
+tasks = set()
+
+
+async def listen_to_nobody():
+    while True:
+        try:
+            await asyncio.sleep(1)
+        except asyncio.CancelledError:
+            pass
+
+
+async def spawn():
+    if not tasks:
+        tasks.add(asyncio.ensure_future(listen_to_nobody()))
+        print("first operation", flush=True)
+    await asyncio.sleep(0.01)
+"""
 QUICK = ["mine", "--target", "cluster_target:short_wait", "--duration", "0.2"]
 
 
@@ -142,33 +171,74 @@ def test_rate_that_is_asked_of_a_scenario_goes_with_its_users() -> None:
     assert limits(rate=5) == ["ops_per_s>=3"]  # an open run is held against its plan
 
 
-def test_interrupt_ends_the_run_with_what_it_has(tmp_path: Path) -> None:
-    file = tmp_path / "out.json"
-    command = [
-        sys.executable,
-        "-m",
-        "slotzero",
-        "load",
-        "mine",
-        "--target",
-        "cluster_target:announce",
-        "--json",
-        str(file),
-    ]
-    folders = os.pathsep.join(path for path in sys.path if path)
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": folders})
+def started(target: str, *options: str, folder: Path | None = None) -> subprocess.Popen[bytes]:
+    """A run in a process of its own, in which the first operation has begun."""
+    command = [sys.executable, "-m", "slotzero", "load", "mine", "--target", target, *options]
+    folders = os.pathsep.join([*([str(folder)] if folder else []), *(path for path in sys.path if path)])
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, "PYTHONPATH": folders}
+    )
     assert process.stdout is not None
     assert process.stdout.readline() == b"first operation\n"
-    process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=60)
+    return process
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signal_ends_the_run_with_what_it_has_and_is_no_pass(number: signal.Signals, tmp_path: Path) -> None:
+    file = tmp_path / "out.json"
+    process = started("cluster_target:announce", "--json", str(file))
+    process.send_signal(number)
+    process.send_signal(number)  # `timeout` sends it twice: once to the process, once to its group
+    output, complaint = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert b"interrupted" in output
+    assert output.startswith(b"mine: INTERRUPTED, generator ")
+    assert b"ending with what was measured so far" in complaint
     [outcome] = load_outcomes(read_result_file(file), str(file))
     assert isinstance(outcome, LoadResult)
     assert outcome.stopped == "interrupted"
     assert read_result_file(file).stopped
 
 
-@pytest.mark.parametrize("word", ["Example", "exit code", "--cluster-address"])
-def test_help_has_an_example_and_the_exit_codes(word: str) -> None:
-    assert word in CliRunner().invoke(app, ["--help"], env={"NO_COLOR": "1", "TERM": "dumb"}).stdout
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_second_signal_ends_a_run_whose_callable_holds_up_the_loop(number: signal.Signals, tmp_path: Path) -> None:
+    (tmp_path / "blocking_target.py").write_text(BLOCKING)
+    process = started("blocking_target:sleep", folder=tmp_path)
+    for wait_s in (1, 20, 20):  # a machine that stands still may deliver two as one
+        process.send_signal(number)
+        try:
+            process.communicate(timeout=wait_s)
+            break
+        except subprocess.TimeoutExpired:
+            continue
+    assert process.poll() == 130
+
+
+def test_interrupted_run_ends_even_if_a_task_of_the_target_does_not_obey(tmp_path: Path) -> None:
+    (tmp_path / "deaf_target.py").write_text(DEAF)
+    file = tmp_path / "out.json"
+    process = started("deaf_target:spawn", "--json", str(file), folder=tmp_path)
+    process.send_signal(signal.SIGTERM)
+    try:
+        output, _ = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 130
+    assert output.startswith(b"mine: INTERRUPTED, ")
+    assert read_result_file(file).stopped
+
+
+@pytest.mark.parametrize("word", ["Example", "exit code", "--cluster-address", "window abort", "30 s", *SHAPES])
+def test_help_has_what_a_run_needs(word: str) -> None:
+    shown = CliRunner().invoke(app, ["--help"], env={"NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "80"}).stdout
+    assert word in " ".join(shown.split())
+    assert max(map(len, shown.splitlines())) <= 80
+
+
+def test_help_names_every_figure_that_can_be_limited() -> None:
+    shown = CliRunner().invoke(app, ["--help"], env={"NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "80"}).stdout
+    with pytest.raises(ValueError, match="no figure is called") as refused:
+        parse_threshold("nonsense<=1")
+    figures = str(refused.value).partition("one of ")[2].split(", ")
+    named = [name for name in figures if not name.startswith(("service_", "errors."))]
+    assert "p95_ms" in named
+    assert [name for name in named if name not in shown] == []

@@ -6,7 +6,6 @@ from typing import Final
 from slotzero.errors import MalformedError
 from slotzero.perf.histogram import Histogram
 from slotzero.perf.load_types import (
-    GeneratorHealth,
     LoadFailure,
     LoadOutcome,
     LoadResult,
@@ -16,7 +15,9 @@ from slotzero.perf.load_types import (
 )
 from slotzero.perf.types import PERCENTILES, LatencyStats
 from slotzero.web.report.charts import cumulative, density
+from slotzero.web.report.load_blocks import further_figures
 from slotzero.web.report.load_charts import Series, latency_over_time, over_time
+from slotzero.web.report.load_health import generator_health, resources
 from slotzero.web.report.overview import chip
 from slotzero.web.report.records import Distribution, distribution_of_histogram
 from slotzero.web.report.text import DASH, attr, duration, number, percent, plain, slug
@@ -34,9 +35,11 @@ _SAYS: Final[dict[Verdict, str]] = {
 
 
 def verdict_chip(result: LoadResult) -> str:
-    """Return whether the run passed, and what it is worth."""
-    kind = "good" if result.passed else "bad"
-    found = chip(kind, "✓ passed" if result.passed else "✗ not passed")
+    """Return whether the run passed, and what it is worth. One that somebody has interrupted did neither."""
+    if result.stopped == "interrupted":
+        found = chip("warn", "○ interrupted")
+    else:
+        found = chip("good", "✓ passed") if result.passed else chip("bad", "✗ not passed")
     if result.generator.verdict != "ok":
         found += " " + chip("warn", result.generator.verdict.replace("_", " "))
     return found
@@ -59,8 +62,9 @@ def load_section(place: int, outcome: LoadOutcome, *, is_open: bool) -> str:
         f'<div class="charts">{_charts(result)}</div>',
         _percentiles(result),
         _errors(result),
-        _resources(result),
-        _generator(result.generator),
+        resources(result),
+        generator_health(result.generator),
+        further_figures(result),
         _notes(result),
         "</details>",
     ]
@@ -221,34 +225,6 @@ def _errors(result: LoadResult) -> str:
     head = '<th scope="col">class</th><th scope="col">operations</th><th scope="col">code</th>'
     head += '<th scope="col">where</th><th scope="col" class="text">the first said</th>'
     return _table("Failures", f"Failures of {result.scenario}", head, rows)
-
-
-def _resources(result: LoadResult) -> str:
-    rows = "".join(
-        f'<tr><th scope="row">{plain(name)}</th><td>{number(used.avg_cpu_percent)} %</td>'
-        f"<td>{number(used.peak_cpu_percent)} %</td><td>{number(used.peak_rss_mb)} MB</td>"
-        f"<td>{number(used.rss_growth_mb)} MB</td></tr>"
-        for name, used in result.resources.items()
-    )
-    head = '<th scope="col">process</th><th scope="col">CPU, mean</th><th scope="col">CPU, busiest</th>'
-    head += '<th scope="col">memory at most</th><th scope="col">memory grown</th>'
-    return _table("Resources", f"Resources of {result.scenario}", head, rows) if rows else ""
-
-
-def _generator(found: GeneratorHealth) -> str:
-    facts = {"verdict": found.verdict.replace("_", " "), "CPU of the driver": f"{number(found.cpu_percent)} %"}
-    if found.lateness_ms is not None:
-        facts["started late by (p50)"] = duration(found.lateness_ms.median * _NS)
-        facts["started late by (p99)"] = duration(found.lateness_ms.p99 * _NS)
-    if found.loop_delay_p99_ms is not None:
-        facts["event loop answers after (p99)"] = duration(found.loop_delay_p99_ms * _NS)
-    facts["garbage collector"] = f"{number(found.gc_pauses)} pauses, longest {duration(found.gc_max_ms * _NS)}"
-    if found.planned is not None:
-        facts["planned and begun"] = f"{number(found.planned)}, {number(found.started)}"
-    items = "".join(f"<div><dt>{plain(name)}</dt><dd>{plain(value)}</dd></div>" for name, value in facts.items())
-    reasons = "".join(f"<li>{plain(reason)}</li>" for reason in found.reasons)
-    listed = f'<ul class="notes small">{reasons}</ul>' if reasons else ""
-    return f'<h4>Generator</h4><dl class="facts">{items}</dl>{listed}'
 
 
 def _notes(result: LoadResult) -> str:

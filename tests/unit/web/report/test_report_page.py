@@ -1,6 +1,7 @@
 """The report's page, as text: complete, well-formed, loading nothing, believing nothing."""
 
 import re
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -12,10 +13,14 @@ from report_lab import HOSTILE, full_document, judged_document, load_run, measur
 from slotzero.cli.main import app
 from slotzero.errors import UsageError
 from slotzero.perf.compare.document import encode
+from slotzero.perf.load_document import load_outcomes
+from slotzero.perf.load_types import GeneratorHealth, LoadResult
 from slotzero.perf.result_file import benchmark_document
 from slotzero.web.report import ReportPart, render_report
+from slotzero.web.report.load_health import generator_health
+from slotzero.web.report.load_section import verdict_chip
 from slotzero.web.report.scales import Scale, linear_ticks, log_ticks, thinned
-from slotzero.web.report.text import duration, number, percent, plain, signed_percent, slug
+from slotzero.web.report.text import DASH, duration, number, percent, plain, signed_percent, slug
 
 _EMPTY = {"meta", "link", "br", "path", "rect", "circle"}
 
@@ -60,6 +65,19 @@ def _read(page: str) -> _Reader:
     assert reader.open == []
     assert len(reader.ids) == len(set(reader.ids)), "an id is there twice"
     return reader
+
+
+def _tables(page: str) -> dict[str, list[tuple[str, list[str]]]]:
+    """Tables by their captions: each row's first cell, and the others."""
+    found = {}
+    for table in re.findall(r"<table><caption>.*?</table>", page):
+        rows = [
+            [unescape(cell) for cell in re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row)]
+            for row in re.findall(r"<tr>(.*?)</tr>", table)
+        ]
+        found[re.search(r"<caption>(.*?)</caption>", table)[1]] = [(row[0], row[1:]) for row in rows]  # type: ignore[index]  # it has one
+        assert len(re.findall(r'<th scope="col">', table)) == len(rows[0])
+    return found
 
 
 def _part(name: str = "one", **options: float) -> ReportPart:
@@ -171,6 +189,97 @@ async def test_load_run_has_its_verdict_thresholds_and_failures() -> None:
     assert "Operations begun and succeeded" in text
     assert "NONE has no result" in text
     assert reader.scripts == 1
+
+
+async def test_load_run_has_the_health_of_its_generator() -> None:
+    tables = _tables(render_report([ReportPart(name="load", document=await load_run())]))
+
+    assert [name for name, _ in tables["Starts"]][1:] == [
+        "planned",
+        "begun",
+        "dropped: no place was free",
+        "missed: too late to be begun",
+        "still waiting at the end",
+        "begun late by, p50",
+        "begun late by, p99",
+        "the generator's part of it, p99",
+        "woken by",
+    ]
+    assert [name for name, _ in tables["Generator"]][1:] == [
+        "verdict",
+        "CPU",
+        "event loop answers after, p50",
+        "event loop answers after, p99",
+        "garbage collector pauses",
+        "the longest of them",
+        "all of them",
+        "open files at most",
+        "steal time",
+    ]
+
+
+def test_health_of_a_closed_run_on_a_machine_without_counters_has_dashes() -> None:
+    health = GeneratorHealth(verdict="generator_limited", reasons=(HOSTILE,), lateness_ms=None, cpu_percent=95.2)
+    page = generator_health(health)
+    tables = _tables(page)
+
+    assert HOSTILE not in page
+    assert dict(tables["Starts"])["begun late by, p99"] == [DASH]
+    assert dict(tables["Generator"]) == {
+        "figure": ["value"],
+        "verdict": ["generator limited"],
+        "CPU": ["95.2 %"],
+        "event loop answers after, p50": [DASH],
+        "event loop answers after, p99": [DASH],
+        "garbage collector pauses": ["0"],
+        "the longest of them": ["0 ms"],
+        "all of them": ["0 ms"],
+        "open files at most": [DASH],
+        "steal time": [DASH],
+    }
+
+
+async def test_load_run_has_what_bot_and_chain_say_as_tables() -> None:
+    tables = _tables(render_report([ReportPart(name="load", document=await load_run())]))
+
+    assert tables["Bot"] == [
+        ("figure", ["value"]),
+        ("bought", ["1\u202f234"]),
+        ("loop delay p99", ["3.21 ms"]),
+        ("reads without RPC", ["97.5 %"]),
+    ]
+    assert tables["Bot, latencies"][:2] == [
+        ("stage", ["p50", "p95", "p99"]),
+        ("detection", ["123 ms", "123 ms", "123 ms"]),
+    ]
+    assert tables["Failures"] == [("figure", ["value"]), ("none", [])]
+    assert tables["Faults"][1:] == [("HTTP 429", ["12"]), ("cut connections", ["2"]), ("seen rate limited", ["12"])]
+    assert tables["Bundles"][1:] == [("accepted", ["0"]), ("landed", [DASH])]
+    assert tables["Drift"][1:] == [
+        ("p99 change", ["-3.21 %"]),
+        ("skipped", ["60 s"]),
+        ("bot memory, upper end", ["4.2 MB/h"]),
+    ]
+    assert tables["Machine"][1:] == [("memory", ["300 MB"]), ("chain CPU per operation", ["0 ms"])]
+
+
+async def test_steps_of_a_climb_are_the_rows_of_one_table() -> None:
+    tables = _tables(render_report([ReportPart(name="load", document=await load_run())]))
+
+    assert tables["Climb"] == [
+        ("step", ["users", "operations", "success", "p95", "errors", "verdict"]),
+        ("step 1", ["200", "181/s", "99.9 %", "1.53 s", "1", "ok"]),
+        ("step 2", ["300", "90.1/s", "0 %", DASH, "9", "chain limited"]),
+    ]
+    assert tables["Bounded climb"][1:] == [("step 1", ["40", "30.5/s", "100 %", "900 ms", "0", "ok"])]
+
+
+async def test_interrupted_load_run_is_neither_passed_nor_not() -> None:
+    outcome = next(run for run in load_outcomes(await load_run(), "load") if isinstance(run, LoadResult))
+    interrupted = replace(outcome, stopped="interrupted", passed=True)
+
+    assert "○ interrupted" in verdict_chip(interrupted)
+    assert "passed" not in verdict_chip(interrupted)
 
 
 def test_what_compare_has_judged_is_shown_with_every_verdict() -> None:
