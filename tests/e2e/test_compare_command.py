@@ -135,7 +135,7 @@ def sniper(tmp_path_factory: pytest.TempPathFactory) -> Path:
         text.replace("\nclass FeePolicy", "\nclass _Honest", 1)
         + "\n\nclass FeePolicy(_Honest):\n"
         + "    def choose(self, request, now):\n"
-        + "        for _ in range(150):\n"
+        + "        for _ in range(400):\n"
         + "            pass\n"
         + "        return super().choose(request, now)\n"
     )

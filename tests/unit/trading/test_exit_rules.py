@@ -116,6 +116,16 @@ def test_stop_loss_in_a_falling_market_accepts_less_at_each_attempt() -> None:
     assert m.next_deadline() is None
 
 
+def test_sell_that_lands_after_its_tokens_are_gone_is_counted_and_breaks_nothing() -> None:
+    m = machine()
+    assert m.on_state(at(800), seconds(1)) == [sell(1, 1_000, "stop_loss")]
+    assert m.on_balance(0) == [Closed(received_lamports=Lamports(0), lost_tokens=TokenAmount(1_000))]
+    assert m.on_fill(1, tokens_sold=1_000, received=700_000, now=seconds(2)) == [
+        Closed(received_lamports=Lamports(700_000), lost_tokens=TokenAmount(1_000))
+    ]
+    assert m.view(seconds(2)).received_lamports == 700_000
+
+
 def test_sell_that_no_endpoint_took_is_no_attempt_and_follows_after_the_delay() -> None:
     m = machine()
     assert m.on_state(at(800), seconds(1)) == [sell(1, 1_000, "stop_loss")]

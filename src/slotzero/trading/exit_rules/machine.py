@@ -365,6 +365,8 @@ class ExitMachine:
     def _keep(self, tokens: int) -> None:
         """Hold `tokens` from now on; what is measured in lamports for the whole rest shrinks with it."""
         before, self._held = self._held, tokens
+        if not before:  # a sell has landed after its tokens were gone
+            return
         self._peak = self._peak * tokens // before
         if self._tight is not None:
             self._tight = self._tight * tokens // before
