@@ -57,6 +57,13 @@ def test_revision_is_checked_out_and_removed_again(repository: Path) -> None:
     assert git(repository, "worktree", "list").count("\n") == 0
 
 
+def test_checkout_that_git_was_interrupted_in_adding_is_removed_too(repository: Path) -> None:
+    with checked_out("HEAD", repository) as made:
+        git(repository, "worktree", "lock", "--reason", "initializing", made.root)  # what git leaves behind then
+        (Path(made.root) / ".git").unlink()
+    assert git(repository, "worktree", "list").count("\n") == 0
+
+
 def test_folder_is_used_as_it_stands(repository: Path) -> None:
     with checked_out(str(repository), Path.cwd()) as made:
         assert (made.root, made.commit) == (str(repository), None)

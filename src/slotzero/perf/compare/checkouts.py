@@ -103,6 +103,7 @@ def checked_out(name: str, folder: Path, *, report: Callable[[str], None] = lamb
         python, environment = _environment(tree, report)
         yield Checkout(name=name, commit=commit, root=str(tree), python=python, environment=environment)
     finally:
+        _git_says(folder, "worktree", "unlock", str(tree))  # git keeps one locked that it was interrupted in adding
         _git_says(folder, "worktree", "remove", "--force", str(tree))
         shutil.rmtree(parent, ignore_errors=True)
         _git_says(folder, "worktree", "prune")
