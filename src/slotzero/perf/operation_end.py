@@ -7,15 +7,14 @@ not pass.
 """
 
 import asyncio
-import inspect
-from collections.abc import Callable, Coroutine
-from types import AsyncGeneratorType, GeneratorType
+from collections.abc import Callable
 from typing import Final
 
 from slotzero.perf.classify import ErrorClass, Fault, classify, classify_result, message_of
 from slotzero.perf.load_tape import LoadTape
 from slotzero.perf.load_types import LoadError, NotAsync, ResultClassifier
 from slotzero.perf.types import HookFailed, UnawaitedResult
+from slotzero.perf.unawaited import unawaited
 
 __all__ = ["NotAsyncError", "OperationEnd"]
 
@@ -81,7 +80,7 @@ class OperationEnd:
     def examine(self, value: object) -> None:
         """Look at a value that the operation recorded last has returned."""
         try:
-            if (nobody := _unawaited(value)) is not None:
+            if (nobody := unawaited(value)) is not None:
                 self._tape.take_back()
                 self._abandon(UnawaitedResult(returned=nobody))
                 return
@@ -134,17 +133,3 @@ def _checked(fault: object) -> Fault | None:
     if isinstance(fault, Fault) and {type(fault.kind), type(fault.code)} == {ErrorClass, str}:
         return fault
     raise TypeError(f"a result classifier returns a Fault or None, this one returned a value of {type(fault).__name__}")
-
-
-def _unawaited(value: object) -> str | None:
-    """Return what a value is that should have been run, and dispose of it; None for anything else."""
-    name = getattr(value, "__qualname__", type(value).__name__)
-    if isinstance(value, Coroutine):
-        value.close()
-        return f"a coroutine ({name})"
-    if isinstance(value, asyncio.Future):
-        value.cancel()
-        return f"a future ({name})"
-    if isinstance(value, GeneratorType | AsyncGeneratorType):
-        return f"a generator ({name})"
-    return f"an awaitable ({name})" if inspect.isawaitable(value) else None

@@ -9,13 +9,13 @@ they catch everything a callable raises, since a failed sample is a result.
 import asyncio
 import inspect
 from array import array
-from collections.abc import Awaitable, Callable, Coroutine
-from types import AsyncGeneratorType, GeneratorType
+from collections.abc import Awaitable, Callable
 from typing import Final, Literal, TypeAlias, cast
 
 from slotzero.clock import later, mono_ns, ms
 from slotzero.perf.histogram import Histogram
 from slotzero.perf.types import BenchmarkError, HookFailed, SampleFailed, UnawaitedResult
+from slotzero.perf.unawaited import unawaited
 from slotzero.perf.watchdog import Watchdog
 from slotzero.trace import Component, Span, Trace
 
@@ -359,7 +359,7 @@ class SampleLoop:
             tape.split(span)
         elif isinstance(value, Span):
             tape.split(value)
-        elif (nobody := _unawaited(value)) is not None:
+        elif (nobody := unawaited(value)) is not None:
             raise AbandonedError(UnawaitedResult(returned=nobody))
         else:
             if len(self._plain) >= _MOST_TYPES:
@@ -374,17 +374,3 @@ _FAILED: Final = object()
 
 def _hook_failed(hook: Literal["setup", "teardown", "check"], error: Exception) -> HookFailed:
     return HookFailed(hook=hook, kind=kind_of(error), message=str(error)[:_MOST_TEXT])
-
-
-def _unawaited(value: object) -> str | None:
-    """Return what a value is that should have been run, and dispose of it; None for anything else."""
-    name = getattr(value, "__qualname__", type(value).__name__)
-    if isinstance(value, Coroutine):
-        value.close()
-        return f"a coroutine ({name})"
-    if isinstance(value, asyncio.Future):
-        value.cancel()
-        return f"a future ({name})"
-    if isinstance(value, GeneratorType | AsyncGeneratorType):
-        return f"a generator ({name})"
-    return f"an awaitable ({name})" if inspect.isawaitable(value) else None

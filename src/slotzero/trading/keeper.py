@@ -136,7 +136,8 @@ class PositionKeeper:
         """Those of them that lie on the shelf and may be used again when they have been replaced."""
         self._expired: ExpiredSend | None = None
         self._rent = Lamports(0)
-        """What a sell pays into each account that collects fees; 0 until one has failed for want of it."""
+        """What a sell pays into each account that collects fees: 0 but from one that failed for want of it to the next
+        that lands."""
         self._why = ""
         self._timer: asyncio.Task[None] | None = None
         self._armed_for: MonoNs | None = None
@@ -416,7 +417,7 @@ class PositionKeeper:
             self._trace.mark(Stamp.EXIT_SENT, now)
 
     def _landed(self, sell: Sell, ready: _Signed) -> None:
-        self._expired = None
+        self._expired, self._rent = None, Lamports(0)
         self._rug.on_sell_settled(sell.id, tokens=sell.tokens, quote_out=ready.event.quoted_lamports)
         delta = self._context.journal.state.intents[ready.event.intent].lamports_delta
         now = self._context.clock.mono_ns()
@@ -559,8 +560,9 @@ class PositionKeeper:
 
 
 def _is_for_rent(err: object) -> bool:
-    """Tell whether a transaction failed since an account would have held less than its rent. *Pure.*"""
-    return isinstance(err, dict) and "InsufficientFundsForRent" in err
+    """Tell whether a transaction failed since an account but its payer's would have held less than its rent. *Pure.*"""
+    found = err.get("InsufficientFundsForRent") if isinstance(err, dict) else None
+    return isinstance(found, dict) and found.get("account_index") != 0
 
 
 def _used_limits(state: JournalState, position: PositionRecord) -> set[int]:

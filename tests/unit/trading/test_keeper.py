@@ -475,9 +475,12 @@ async def test_position_whose_coin_has_a_new_creator_is_sold_with_the_new_creato
     assert creator_vault_address(POOL.creator) not in accounts_of(raw)
 
 
-async def test_sell_that_fails_for_an_accounts_rent_pays_it_the_next_time(lab: Lab) -> None:
+@pytest.mark.parametrize(("index", "paid"), [(4, 1), (0, 0)])
+async def test_sell_that_fails_for_an_accounts_rent_but_not_for_our_own_pays_it_the_next_time(
+    lab: Lab, index: int, paid: int
+) -> None:
     held = await hold(lab, exits=ExitsSettings(max_hold_ms=86_400_000))
-    err = {"InsufficientFundsForRent": {"account_index": 4}}
+    err = {"InsufficientFundsForRent": {"account_index": index}}
     first: list[bytes] = []
 
     def on_send(raw: bytes) -> None:
@@ -494,12 +497,12 @@ async def test_sell_that_fails_for_an_accounts_rent_pays_it_the_next_time(lab: L
     await held.running
     assert held.position.state == "closed"
     _, second = dict.fromkeys(lab.node.sent)
-    (paid,) = [
-        ix for ix in VersionedTransaction.from_bytes(second).message.instructions if bytes(ix.data)[:4] == b"\2\0\0\0"
-    ]
-    keys = accounts_of(second)
-    assert keys[bytes(paid.accounts)[1]] == creator_vault_address(POOL.creator)
-    assert int.from_bytes(bytes(paid.data)[4:], "little") == await lab.context.rpc.get_minimum_balance(0)
+    instructions = VersionedTransaction.from_bytes(second).message.instructions
+    transfers = [ix for ix in instructions if bytes(ix.data)[:4] == b"\2\0\0\0"]
+    assert len(transfers) == paid
+    for made in transfers:
+        assert accounts_of(second)[bytes(made.accounts)[1]] == creator_vault_address(POOL.creator)
+        assert int.from_bytes(bytes(made.data)[4:], "little") == await lab.context.rpc.get_minimum_balance(0)
 
 
 async def test_shelf_that_is_laid_two_hundred_times_keeps_its_limit(lab: Lab) -> None:
