@@ -482,7 +482,7 @@ class PubSub:
         if subscription.number is not None:
             self._by_number.pop(subscription.number, None)
             self._send(_unsubscribe(subscription.method), [subscription.number])
-        elif self._transport is not None:
+        elif subscription.request_id in self._unanswered:
             self._cancelled[subscription.request_id] = subscription.method
         if not subscription.active.done():
             subscription.active.cancel()

@@ -187,6 +187,7 @@ class AccountReads:
         self._wishes: dict[Commitment, list[_Wish]] = {}
         self._asked = self._cached = self._merged = self._sent = self._calls = self._streamed = self._unwatched = 0
         self._purposes: Counter[str] = Counter()
+        self._polls_fail = False
         pubsub.watch_gaps(self.on_gap)
 
     def stats(self) -> ReadStats:
@@ -399,8 +400,11 @@ class AccountReads:
         try:
             answer = await self._rpc.accounts_at([watched.key for watched in some], commitment)
         except (EndpointError, MalformedError) as error:
-            log.warning("%d accounts nobody tells of could not be read: %s", len(some), error)
+            if not self._polls_fail:  # told once: it is asked twice a second
+                log.warning("%d accounts nobody tells of could not be read: %s", len(some), error)
+            self._polls_fail = True
             return
+        self._polls_fail = False
         for watched, account in zip(some, answer.value, strict=True):
             # What a stream has begun to tell meanwhile may be newer.
             if self._live_slot(watched) is None and watched.polled != (account,):

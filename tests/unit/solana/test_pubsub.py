@@ -371,6 +371,7 @@ async def test_subscription_that_is_cancelled_is_not_asked_again(node: Node) -> 
         asked = len(node.asked("logsSubscribe"))
         await asyncio.sleep(0.1)
         assert len(node.asked("logsSubscribe")) == asked
+        assert client.pubsub._cancelled == {}, "nothing is remembered of what was answered"
 
 
 @pytest.mark.usefixtures("in_a_hurry")
