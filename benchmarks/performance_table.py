@@ -175,14 +175,14 @@ def climb(name: str, result: LoadResult, kind: str) -> list[str]:
         return [*lines, "", "No step counts, so there is no capacity to speak of.", ""]
     peak, twice = capacity["ops_per_s"], capacity["at_twice_users_percent"]
     at_twice = (
-        "What twice as many do is not known."
+        "What twice as many users do is not known."
         if twice is None
-        else f"With twice as many the median of three steps is {twice:g} % of that."
+        else f"With twice as many users the median of three steps is {twice:g} % of the most."
     )
     return [
         *lines,
         "",
-        f"The most was {peak:g} snipes/s, reached with {capacity['users']:g} users. {at_twice}",
+        f"The most was {peak:g} snipes/s; more than {capacity['users']:g} users add next to nothing. {at_twice}",
         f"Refused as too much: {figure(result, f'{kind}bot', 'overloaded')}",
         "",
     ]
