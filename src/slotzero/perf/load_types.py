@@ -342,7 +342,6 @@ class GeneratorHealth(Struct, frozen=True, kw_only=True):
     unstarted: int = 0
     peak_fds: int | None = None
     steal_percent: float | None = None
-    cpu_pressure_percent: float | None = None
     pacer: str | None = None
 
 

@@ -49,17 +49,21 @@ def _dispatcher(
     shard: int,
     shards: int,
 ) -> Dispatcher:
-    places = config.most_in_flight
     return Dispatcher(
         fn,
         tape=tape,
         ends=ends,
         instants=instants(plan, config.duration, shard=shard, shards=shards),
-        most_in_flight=max(places // shards + (shard < places % shards), 1),
-        most_waiting=config.max_queue if config.when_full == "queue" else 0,
+        most_in_flight=max(_part(config.most_in_flight, shard, shards), 1),
+        most_waiting=_part(config.max_queue, shard, shards) if config.when_full == "queue" else 0,
         catch_up_ns=_NEVER if config.catch_up_s is None else round(config.catch_up_s * _NS_PER_S),
         arrivals=lambda first_ns, end_ns: -(-arrivals_between(plan, config.duration, first_ns, end_ns) // shards),
     )
+
+
+def _part(total: int, shard: int, shards: int) -> int:
+    """Return a shard's part of `total`; the parts differ by 1 at most and make the whole."""
+    return total // shards + (shard < total % shards)
 
 
 def arrivals_between(plan: OpenPlan, duration_s: float, first_ns: int, end_ns: int) -> int:

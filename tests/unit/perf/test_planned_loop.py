@@ -1,9 +1,16 @@
-"""How many arrivals a part of a plan holds, without walking it."""
+"""What a part of a run is given: its arrivals, counted without walking the plan, and its share of what is limited."""
+
+import asyncio
 
 import pytest
 
+from slotzero.clock import later, mono_ns
 from slotzero.perf.arrivals import Constant, OpenPlan, Poisson, Ramp, Replay, Spike, Step, instants
-from slotzero.perf.planned_loop import arrivals_between
+from slotzero.perf.load_loops import Dispatcher
+from slotzero.perf.load_tape import LoadTape
+from slotzero.perf.load_types import LoadTestConfig
+from slotzero.perf.operation_end import OperationEnd
+from slotzero.perf.planned_loop import arrivals_between, planned_loop
 
 S = 1_000_000_000
 
@@ -36,3 +43,23 @@ def test_backlog_at_a_rate_far_beyond_a_loops_speed_is_exact_too() -> None:
 def test_backlog_of_poisson_arrivals_is_their_mean_and_the_first() -> None:
     plan = Poisson(shape=Constant(rate_per_s=1_000), seed=3)
     assert arrivals_between(plan, 2.0, S, 2 * S) == 1_001
+
+
+async def test_shards_share_places_in_flight_and_in_the_queue() -> None:
+    config = LoadTestConfig(scenario="full", arrivals=Replay(instants_ns=(0,) * 30), max_in_flight=3, max_queue=10)
+    tapes = [LoadTape(is_open=True) for _ in range(3)]
+    loops = [
+        planned_loop(asyncio.Event().wait, config, tape, _ends(tape), shard, 3) for shard, tape in enumerate(tapes)
+    ]
+    start = mono_ns()
+    for loop in loops:
+        await loop.begin(start, later(start, S))
+    while sum(loop.planned for loop in loops if isinstance(loop, Dispatcher)) < 30:
+        await asyncio.sleep(0.001)
+    assert [(loop.in_flight, tape.dropped) for loop, tape in zip(loops, tapes, strict=True)] == [(1, 5), (1, 6), (1, 6)]
+    for loop in loops:
+        await loop.close()
+
+
+def _ends(tape: LoadTape) -> OperationEnd:
+    return OperationEnd(tape, classify_value=None, timeout_ns=S, abandon=lambda error: None)
