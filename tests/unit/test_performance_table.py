@@ -44,7 +44,10 @@ async def test_each_step_has_its_verdict_and_the_reason(
     lines = climbs("STRESS", result, "bounded ")
     assert "| step 1 | 200 | 84 | 90 | 1600 | 3 | ok |" in lines
     assert "| step 2 | 200 | 84 | 90 | 1600 | 3 | generator_limited: the driver used 97 % of a core |" in lines
-    assert "The most was 84 snipes/s; more than 200 users add next to nothing. What twice as many users do is not known." in lines
+    assert (
+        "The most was 84 snipes/s; more than 200 users add next to nothing. What twice as many users do is not known."
+        in lines
+    )
 
 
 async def test_a_climb_without_a_capacity_is_shown_too(climbs: Callable[[str, LoadResult, str], list[str]]) -> None:

@@ -8,7 +8,7 @@ from slotzero.clock import later, mono_ns
 from slotzero.perf.arrivals import Constant, OpenPlan, Poisson, Ramp, Replay, Spike, Step, instants
 from slotzero.perf.load_loops import Dispatcher
 from slotzero.perf.load_tape import LoadTape
-from slotzero.perf.load_types import LoadTestConfig
+from slotzero.perf.load_types import LoadError, LoadTestConfig
 from slotzero.perf.operation_end import OperationEnd
 from slotzero.perf.planned_loop import arrivals_between, planned_loop
 
@@ -54,7 +54,9 @@ async def test_shards_share_places_in_flight_and_in_the_queue() -> None:
     start = mono_ns()
     for loop in loops:
         await loop.begin(start, later(start, S))
-    while sum(loop.planned for loop in loops if isinstance(loop, Dispatcher)) < 30:
+    for _ in range(1_000):
+        if sum(loop.planned for loop in loops if isinstance(loop, Dispatcher)) == 30:
+            break
         await asyncio.sleep(0.001)
     assert [(loop.in_flight, tape.dropped) for loop, tape in zip(loops, tapes, strict=True)] == [(1, 5), (1, 6), (1, 6)]
     for loop in loops:
@@ -62,4 +64,5 @@ async def test_shards_share_places_in_flight_and_in_the_queue() -> None:
 
 
 def _ends(tape: LoadTape) -> OperationEnd:
-    return OperationEnd(tape, classify_value=None, timeout_ns=S, abandon=lambda error: None)
+    abandoned: list[LoadError] = []
+    return OperationEnd(tape, classify_value=None, timeout_ns=S, abandon=abandoned.append)
