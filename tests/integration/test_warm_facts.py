@@ -59,12 +59,11 @@ async def desk() -> AsyncIterator[Desk]:
 async def test_start_fetches_everything_once() -> None:
     async with desk() as d:
         now = d.clock.mono_ns()
-        assert (d.facts.rent(0, now), d.facts.balance(WALLET, now), d.facts.fee_floor(now)) == (None, None, None)
+        assert (d.facts.rent(0, now), d.facts.balance(WALLET, now), d.facts.recent_fees(now)) == (None, None, ())
         await d.facts.start()
         assert (d.facts.rent(0, now), d.facts.rent(165, now)) == (890_880, 2_039_280)
         assert d.facts.balance(WALLET, now) == 5
         assert [fee.price for fee in d.facts.recent_fees(now)] == [100, 300]
-        assert (d.facts.fee_floor(now), d.facts.fee_floor(now, percent=75)) == (100, 300)
         assert d.node.calls == {
             "getMinimumBalanceForRentExemption": 2,
             "getMultipleAccounts": 1,
@@ -93,7 +92,8 @@ async def test_value_that_grew_too_old_is_given_out_no_more_and_comes_back() -> 
         d.node.fault = None
         await d.pass_ms(20)
         now = d.clock.mono_ns()
-        assert (d.facts.balance(WALLET, now), d.facts.fee_floor(now)) == (5, 100)
+        assert d.facts.balance(WALLET, now) == 5
+        assert d.facts.recent_fees(now)
         running.cancel()
 
 
@@ -104,8 +104,7 @@ async def test_node_without_the_fee_method_is_asked_once_and_its_silence_stops_n
         running = d.tasks.create_task(d.facts.run())
         await d.pass_ms(25)
         assert d.node.calls["getRecentPrioritizationFees"] == 1
-        assert not d.facts.has_fees
-        assert d.facts.fee_floor(d.clock.mono_ns()) is None
+        assert d.facts.recent_fees(d.clock.mono_ns()) == ()
         running.cancel()
 
 

@@ -96,11 +96,6 @@ class BlockLog:
         """Return the block of `slot`, or the oldest one kept when it is older than that."""
         return self._by_slot.get(slot, self._blocks[0])
 
-    def is_acceptable(self, blockhash: Hash) -> bool:
-        """Tell whether a transaction with `blockhash` may still be executed."""
-        block = self._by_hash.get(blockhash)
-        return block is not None and self.newest.height <= block.last_valid_height
-
     def is_known_at(self, blockhash: Hash, slot: Slot) -> bool:
         """Tell whether `blockhash` was valid as seen from the block of `slot`."""
         block = self._by_hash.get(blockhash)

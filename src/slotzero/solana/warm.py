@@ -16,14 +16,13 @@ from slotzero.clock import Clock, add_ms, elapsed_ns, is_due, ms
 from slotzero.errors import EndpointError, MalformedError, RpcError
 from slotzero.solana.reads import MAX_KEYS, AccountReads, Watch
 from slotzero.solana.rpc import Commitment, RecentFee, Rpc
-from slotzero.units import Lamports, MicroLamportsPerCu, MonoNs
+from slotzero.units import Lamports, MonoNs
 
 __all__ = ["WarmFacts", "WarmPaces"]
 
 log = logging.getLogger(__name__)
 
 _METHOD_NOT_FOUND: Final = -32601
-_PERCENT: Final = 100
 
 
 class WarmPaces(Struct, frozen=True, kw_only=True):
@@ -118,16 +117,6 @@ class WarmFacts:
         if self._fees_at is None or elapsed_ns(self._fees_at, now) > ms(self._paces.fees_max_age_ms):
             return ()
         return self._fees
-
-    def fee_floor(self, now: MonoNs, *, percent: int = 50) -> MicroLamportsPerCu | None:
-        """Return the price by which `percent` of recent slots could be entered (nearest rank), or None. *Hot path.*"""
-        prices = sorted(fee.price for fee in self.recent_fees(now))
-        return prices[max(0, -(-len(prices) * percent // _PERCENT) - 1)] if prices else None
-
-    @property
-    def has_fees(self) -> bool:
-        """Whether recent fees are asked for: somebody wants them, and the node has the method."""
-        return self._has_fees
 
     # ---- keeping it so ---------------------------------------------------------------------------------------------
 

@@ -1,6 +1,5 @@
 """The OpenAPI document of the API, made of its own records. Pure."""
 
-import re
 from typing import Any, Final, Literal
 
 import msgspec
@@ -112,8 +111,3 @@ def _parameters(kind: type[Struct] | None, where: Literal["path", "query"]) -> l
         text = shape.pop("description", "")
         found.append({"name": name, "in": where, "required": where == "path", "description": text, "schema": shape})
     return found
-
-
-def template_names(path: str) -> list[str]:
-    """Return the names of a path's variable parts. *Pure.*"""
-    return re.findall(r"{(\w+)}", path)
