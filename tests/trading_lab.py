@@ -245,6 +245,12 @@ def signature_of(raw: bytes) -> str:
     return str(VersionedTransaction.from_bytes(raw).signatures[0])
 
 
+def token_account(mint: Pubkey, amount: int, *, is_frozen: bool = False) -> bytes:
+    """A token account of ours."""
+    names = (bytes(mint), bytes(SIGNER.pubkey))
+    return _TOKEN_ACCOUNT.pack(*names, amount, 0, bytes(32), 2 if is_frozen else 1, 0, 0, 0, 0, bytes(32))
+
+
 class PaperNode:
     """What a cluster would say. `log` is everything that was asked of it, in order."""
 
@@ -312,9 +318,7 @@ class PaperNode:
         return {"lamports": 1, "owner": str(key(5)), "data": encoded, "executable": False}
 
     def _token_account(self, mint: str) -> object:
-        state = 2 if mint in self.frozen else 1
-        names = (bytes(Pubkey.from_string(mint)), bytes(SIGNER.pubkey))
-        data = _TOKEN_ACCOUNT.pack(*names, self.tokens[mint], 0, bytes(32), state, 0, 0, 0, 0, bytes(32))
+        data = token_account(Pubkey.from_string(mint), self.tokens[mint], is_frozen=mint in self.frozen)
         encoded = [b64encode(data).decode(), "base64"]
         account = {"lamports": 1, "owner": str(TOKEN_2022_PROGRAM), "data": encoded, "executable": False}
         return {"pubkey": str(key(6)), "account": account}
@@ -506,7 +510,7 @@ async def trading_lab(
             journal=journal,
             blockhashes=blockhashes,
             desk=desk,
-            accountant=Accountant(rpc, journal, clock=clock),
+            accountant=Accountant(rpc, journal, clock=clock, tasks=tasks),
             signers={SIGNER.pubkey: SIGNER},
             book=wallets,
             limits=limits,

@@ -21,6 +21,7 @@ from slotzero.trading.journal import (
     IntentUnknown,
     JournalState,
     PositionGraduated,
+    PositionOpened,
     PositionStuck,
     SqliteJournal,
 )
@@ -70,7 +71,13 @@ events: st.SearchStrategy[Event] = st.one_of(
         deltas,
         amounts,
     ),
+    st.builds(
+        lambda intent, tokens: PositionOpened(intent=intent, slot=Slot(1), tokens_held=TokenAmount(tokens)),
+        intents,
+        amounts,
+    ),
 )
+QUOTED = buy_event().quoted_lamports
 sequences = st.lists(events, max_size=40)
 
 
@@ -95,6 +102,7 @@ class Model:
         self.pnl: dict[str, int] = {}
         self.stuck: set[str] = set()
         self.graduated: set[str] = set()
+        self.early: set[str] = set()
         self.lamports = 0
         self.halt: HaltChanged | None = None
 
@@ -110,6 +118,9 @@ class Model:
                 return state is not None and self.tokens.get(event.intent, 0) > 0
             case IntentAbandoned():
                 return state == "signed"
+            case PositionOpened():
+                is_first = event.intent in BUYS and event.intent not in self.tokens
+                return state in ("signed", "sent", "unknown") and is_first and event.tokens_held > 0
             case _:
                 return state in ("signed", "sent", "unknown")
 
@@ -124,19 +135,27 @@ class Model:
         elif isinstance(event, PositionGraduated):
             self.graduated.add(event.intent)
             self.stuck.discard(event.intent)
+        elif isinstance(event, PositionOpened):
+            self.early.add(event.intent)
+            self.tokens[event.intent], self.pnl[event.intent] = event.tokens_held, -QUOTED
+            self.state[event.intent] = self.state[event.intent].replace("signed", "sent")
         else:
             self.state[event.intent] = STATES[type(event)]
             if isinstance(event, IntentSigned) and event.position is not None:
                 self.exits[event.intent] = (event.position, event.tokens)
             if isinstance(event, IntentFailed | IntentLanded):
                 self.settle(event)
+            if isinstance(event, IntentFailed | IntentLanded | IntentExpired) and event.intent in self.early:
+                self.pnl[event.intent] += QUOTED
+                if not isinstance(event, IntentLanded):
+                    self.tokens[event.intent] = 0
 
     def settle(self, event: IntentFailed | IntentLanded) -> None:
         self.lamports += event.lamports_delta
         position, sold = self.exits.get(event.intent, (event.intent, None))
-        if sold is not None:
+        if sold is not None or position in self.early:
             self.pnl[position] += event.lamports_delta
-        if not isinstance(event, IntentLanded):
+        if not isinstance(event, IntentLanded) or event.intent in self.early:
             return
         if sold is None:
             self.tokens[position], self.pnl[position] = event.tokens_held, event.lamports_delta

@@ -16,6 +16,7 @@ from slotzero.trading.journal import (
     IntentSigned,
     IntentUnknown,
     JournalState,
+    PositionOpened,
 )
 from slotzero.trading.limits import Limits, LimitsRules, SpendRequest, fold
 from slotzero.units import BlockHeight, Lamports, LamportsDelta, Slot, TokenAmount, WallNs
@@ -36,6 +37,8 @@ class Model:
         self.overhead = overhead
         self.spent: list[tuple[str, int, Pubkey, int]] = []
         self.buying: set[str] = set()
+        self.unread: dict[str, int] = {}
+        """What a buy whose position is open already counts as until it is read."""
         self.held: dict[str, int] = {}
         self.values: dict[str, int] = {}
         self.cash = self.high = 0
@@ -58,6 +61,7 @@ class Model:
 
     def settle(self, intent: str, cost: int) -> None:
         self.buying.discard(intent)
+        self.cash += self.unread.pop(intent, 0)
         self.spent = [(i, at, of, max(cost, 0) if i == intent else old) for i, at, of, old in self.spent]
 
     def weigh(self) -> None:
@@ -84,7 +88,9 @@ STEPS = st.lists(
         st.one_of(
             st.tuples(st.just("buy"), st.sampled_from(WALLETS), amounts),
             st.tuples(
-                st.sampled_from(["landed", "failed", "expired", "abandoned", "unknown"]), st.integers(0, 9), amounts
+                st.sampled_from(["landed", "failed", "expired", "abandoned", "unknown", "opened"]),
+                st.integers(0, 9),
+                amounts,
             ),
             st.tuples(st.just("sell"), st.integers(0, 9), st.integers(1, TOKENS)),
             st.tuples(st.just("mark"), st.integers(0, 9), st.integers(0, 2_000)),
@@ -176,11 +182,18 @@ def test_limits_decide_as_the_naive_model_does_and_fold_to_the_same(  # noqa: PL
                     del model.held[position], model.values[position]
             model.weigh()
         else:
-            if not model.buying:
+            if not (begun := sorted(model.buying | model.unread.keys())):
                 continue
             assert isinstance(which, int)
-            intent = sorted(model.buying)[which % len(model.buying)]
+            intent = begun[which % len(begun)]
+            is_early = intent in model.unread
             match what:
+                case "opened" if not is_early:
+                    write(PositionOpened(intent=intent, slot=Slot(1), tokens_held=TokenAmount(TOKENS)))
+                    quoted = journal.intents[intent].signed.quoted_lamports
+                    model.buying.discard(intent)
+                    model.unread[intent], model.cash = quoted, model.cash - quoted
+                    model.held[intent], model.values[intent] = TOKENS, quoted
                 case "landed":
                     cost = min(number, journal.intents[intent].signed.limit_lamports + overhead)
                     delta = LamportsDelta(-cost)
@@ -189,7 +202,8 @@ def test_limits_decide_as_the_naive_model_does_and_fold_to_the_same(  # noqa: PL
                     )
                     model.settle(intent, cost)
                     model.cash -= cost
-                    model.held[intent], model.values[intent] = TOKENS, cost
+                    if not is_early:
+                        model.held[intent], model.values[intent] = TOKENS, cost
                 case "failed":
                     write(IntentFailed(intent=intent, slot=Slot(1), reason="", lamports_delta=LamportsDelta(-overhead)))
                     model.settle(intent, overhead)
@@ -203,11 +217,14 @@ def test_limits_decide_as_the_naive_model_does_and_fold_to_the_same(  # noqa: PL
                     model.settle(intent, 0)
                 case "unknown":
                     write(IntentUnknown(intent=intent, reason=""))
+            if is_early and what in ("failed", "expired"):
+                model.held.pop(intent, None)
+                model.values.pop(intent, None)
             model.weigh()
         view = made.view(now)
         assert view.hour_lamports == model.total(now, HOUR)
         assert view.day_lamports == model.total(now, DAY)
-        assert view.buys_under_way == len(model.buying) == len(journal.open_intents())
+        assert view.buys_under_way == len(model.buying) == len(journal.open_intents()) - len(model.unread)
         assert view.open_positions == len(model.held) == len(journal.held_positions())
         assert view.equity == model.cash + sum(model.values.values())
         assert (view.high_water, bool(view.state.tripped)) == (model.high, model.has_tripped)

@@ -275,7 +275,7 @@ class Engine:
                 rebroadcast_ms=settings.orders.rebroadcast_ms,
                 poll_ms=settings.orders.status_poll_ms,
             ),
-            accountant=Accountant(rpc, self._journal, clock=clock),
+            accountant=Accountant(rpc, self._journal, clock=clock, tasks=tasks),
             signers=self._signers,
             book=self._book(warm, reads),
             limits=self._limits,

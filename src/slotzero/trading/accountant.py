@@ -4,6 +4,7 @@ Quotes and events are not asked: the balance change is that of the landed transa
 journal equals the wallet's change to the lamport.
 """
 
+import asyncio
 import logging
 from collections.abc import Callable
 from itertools import count
@@ -12,6 +13,7 @@ from typing import Final
 from slotzero.clock import Clock, add_ms
 from slotzero.errors import EndpointError, MalformedError
 from slotzero.solana.rpc import Rpc, TransactionRecord
+from slotzero.solana.token import parse_token_account
 from slotzero.trading.journal import (
     IntentExpired,
     IntentFailed,
@@ -20,6 +22,7 @@ from slotzero.trading.journal import (
     IntentState,
     IntentUnknown,
     Journal,
+    PositionOpened,
 )
 from slotzero.trading.order import Confirmed, Expired, Outcome
 from slotzero.units import LamportsDelta, Slot, TokenAmount
@@ -33,6 +36,8 @@ _FIRST_DELAY_MS: Final = 25
 _MAX_DELAY_MS: Final = 1_000
 _UNKNOWN_AFTER: Final = 20
 """Reads, which take some 16 s with the delays between them."""
+_LOOK_EVERY_MS: Final = 400
+"""How long a position waits for its transaction before the wallet is asked: a slot. And again, until one has told."""
 
 
 class Accountant:
@@ -42,12 +47,14 @@ class Accountant:
         rpc: Where landed transactions are read.
         journal: Where it is written.
         clock: For the delay between reads of a node that lags.
+        tasks: Owns the reads that go on beside each other; they end with it.
     """
 
-    def __init__(self, rpc: Rpc, journal: Journal, *, clock: Clock) -> None:
+    def __init__(self, rpc: Rpc, journal: Journal, *, clock: Clock, tasks: asyncio.TaskGroup) -> None:
         self._rpc = rpc
         self._journal = journal
         self._clock = clock
+        self._tasks = tasks
 
     async def settle(
         self,
@@ -56,6 +63,7 @@ class Accountant:
         market: Market,
         *,
         on_record: Callable[[TransactionRecord], None] | None = None,
+        on_held: Callable[[], None] | None = None,
     ) -> IntentState:
         """Write what became of `intent` and return its new state. *Does I/O.*
 
@@ -68,6 +76,9 @@ class Accountant:
             outcome: What the chain says of it.
             market: Puts errors into words.
             on_record: Called with the landed transaction, for whoever learns from it.
+            on_held: Of a buy: called when its position is in the journal before its transaction could be read. Nodes
+                serve transactions later than accounts, some not at all, and a position must not wait for that to be
+                guarded.
 
         Raises:
             JournalError: It could not be written.
@@ -75,7 +86,14 @@ class Accountant:
         if isinstance(outcome, Expired):
             await self._journal.append(IntentExpired(intent=intent.intent))
             return "expired"
-        record = await self._record(intent, outcome.slot)
+        looking: asyncio.Task[None] | None = None
+        if on_held is not None and isinstance(outcome, Confirmed):
+            looking = self._tasks.create_task(self._look(intent, outcome.slot, market, on_held), name="held already?")
+        try:
+            record = await self._record(intent, outcome.slot)
+        finally:
+            if looking is not None:
+                looking.cancel()
         if on_record is not None:
             on_record(record)
         delta = LamportsDelta(record.payer_after - record.payer_before)
@@ -108,6 +126,29 @@ class Accountant:
             await self._clock.sleep_until(add_ms(self._clock.mono_ns(), delay_ms))
             delay_ms = min(2 * delay_ms, _MAX_DELAY_MS)
         raise AssertionError("it is asked without an end")
+
+    async def _look(self, intent: IntentSigned, slot: Slot, market: Market, on_held: Callable[[], None]) -> None:
+        """Open the position as soon as the wallet holds its tokens, unless the transaction comes first."""
+        if intent.intent not in self._journal.state.positions:
+            tokens = TokenAmount(0)
+            while not tokens:
+                await self._clock.sleep_until(add_ms(self._clock.mono_ns(), _LOOK_EVERY_MS))
+                tokens = await self._tokens(market, slot)
+            log.warning("%s is held, but the node does not give the transaction that bought it yet", intent.mint)
+            self._journal.append(PositionOpened(intent=intent.intent, slot=slot, tokens_held=tokens))
+        on_held()
+
+    async def _tokens(self, market: Market, slot: Slot) -> TokenAmount:
+        """Return what the wallet's account of the mint holds in `slot` or later; 0 when that cannot be said."""
+        try:
+            read = await self._rpc.accounts_at([market.user_tokens], "confirmed", min_context_slot=slot)
+            (account,) = read.value
+            if account is None:
+                return TokenAmount(0)
+            return TokenAmount(parse_token_account(account.data, market.pool.token_program).amount)
+        except (EndpointError, MalformedError) as error:
+            log.info("what %s holds was not read: %s", market.user_tokens, error)
+            return TokenAmount(0)
 
 
 def _held(record: TransactionRecord, owner: str, mint: str) -> TokenAmount:

@@ -31,6 +31,7 @@ from slotzero.trading.journal import (
     IntentSigned,
     IntentUnknown,
     PositionGraduated,
+    PositionOpened,
     PositionStuck,
 )
 from slotzero.trading.sliding_sum import Entry, SlidingSum
@@ -97,10 +98,15 @@ class LimitsView(Struct, frozen=True, kw_only=True):
 
 
 class _Open(Struct, kw_only=True):
-    """An intent without an end: what it was charged, or which position it sells."""
+    """An intent without an end: what it was charged, or which position it sells.
+
+    Attributes:
+        quoted: What a buy counts as in equity since its position was opened before it could be read; None = it was not.
+    """
 
     signed: IntentSigned
     charges: tuple[Entry, ...]
+    quoted: int | None = None
 
 
 class _Position(Struct, kw_only=True):
@@ -196,32 +202,21 @@ class Limits:
         Raises:
             ValueError: It names an intent that is not open.
         """
-        if isinstance(event, IntentSigned):
-            self._signed(event, wall_ns)
-            return
-        if isinstance(event, HaltChanged):
-            self._killed, self._tripped, self._high_water = event.killed, event.tripped, event.high_water
-            return
-        if isinstance(event, PositionStuck | PositionGraduated):
-            self._keep(event.intent)
-            return
-        if isinstance(event, ExternalTransfer | IntentSent | IntentUnknown):
-            return  # no trade; may still land
-        intent = self._open.pop(event.intent, None)
-        if intent is None:
-            raise ValueError(f"{type(event).__name__} names intent {event.intent}, which is not open")
-        if intent.signed.side == "buy":
-            self._buying -= 1
         match event:
-            case IntentExpired() | IntentAbandoned():
-                self._charge(intent, 0)
-            case IntentFailed():
-                self._settle(intent, event.lamports_delta)
-            case IntentLanded():
-                self._landed(intent, event)
+            case IntentSigned():
+                self._signed(event, wall_ns)
+            case HaltChanged():
+                self._killed, self._tripped, self._high_water = event.killed, event.tripped, event.high_water
+            case PositionOpened():
+                self._opened_early(event)
+            case PositionStuck() | PositionGraduated():
+                self._keep(event.intent)
+            case ExternalTransfer() | IntentSent() | IntentUnknown():
+                pass  # no trade; may still land
+            case IntentExpired() | IntentAbandoned() | IntentFailed() | IntentLanded():
+                self._ended(event)
             case _:
                 assert_never(event)
-        self._weigh()
 
     def mark(self, position: str, value_lamports: Lamports | None) -> bool:
         """Take what an open position would bring now; None = not known, the last value stays. *Hot path.*
@@ -270,6 +265,25 @@ class Limits:
             self._buying += 1
         self._open[event.intent] = _Open(signed=event, charges=charges)
 
+    def _ended(self, event: IntentExpired | IntentAbandoned | IntentFailed | IntentLanded) -> None:
+        intent = self._open.pop(event.intent, None)
+        if intent is None:
+            raise ValueError(f"{type(event).__name__} names intent {event.intent}, which is not open")
+        if intent.quoted is not None:
+            self._cash += intent.quoted
+        elif intent.signed.side == "buy":
+            self._buying -= 1
+        match event:
+            case IntentLanded():
+                self._landed(intent, event)
+            case IntentFailed():
+                self._settle(intent, event.lamports_delta)
+                self._drop(event.intent)
+            case IntentExpired() | IntentAbandoned():
+                self._charge(intent, 0)
+                self._drop(event.intent)
+        self._weigh()
+
     def _keep(self, position_id: str) -> None:
         position = self._positions.get(position_id)
         if position is not None and not position.is_kept:
@@ -292,10 +306,8 @@ class Limits:
         self._settle(intent, event.lamports_delta)
         signed = intent.signed
         if signed.side == "buy":
-            if event.tokens_held > 0:
-                cost = max(-event.lamports_delta, 0)  # its value until it is first marked
-                self._positions[signed.intent] = _Position(tokens=event.tokens_held, value=cost)
-                self._values += cost
+            if event.tokens_held > 0 and intent.quoted is None:
+                self._hold(signed.intent, event.tokens_held, max(-event.lamports_delta, 0))
             return
         position = self._positions.get(signed.position or "")
         if position is None:
@@ -305,7 +317,26 @@ class Limits:
         self._values += value - position.value
         position.tokens, position.value = left, value
         if not left:
-            self._positions.pop(signed.position or "")
+            self._drop(signed.position or "")
+
+    def _opened_early(self, event: PositionOpened) -> None:
+        intent = self._open.get(event.intent)
+        if intent is None or intent.signed.side != "buy" or intent.quoted is not None:
+            raise ValueError(f"PositionOpened names intent {event.intent}, which is no open buy")
+        self._buying -= 1
+        intent.quoted = int(intent.signed.quoted_lamports)
+        self._cash -= intent.quoted
+        self._hold(event.intent, event.tokens_held, intent.quoted)
+
+    def _hold(self, position_id: str, tokens: int, cost: int) -> None:
+        """Add a position; it is worth its cost until it is first marked."""
+        self._positions[position_id] = _Position(tokens=tokens, value=cost)
+        self._values += cost
+
+    def _drop(self, position_id: str) -> None:
+        position = self._positions.pop(position_id, None)
+        if position is not None:
+            self._values -= position.value
             self._kept -= position.is_kept
 
     @property

@@ -11,7 +11,7 @@ newest the journal has seen land, so a node that lags behind does not make a pos
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Final, Literal
 
@@ -218,14 +218,38 @@ class Recovery:
                 book.recall(wallet, spent=cell.spent, at=at, buys=cell.buys)
 
     async def _take_up(self, position_id: str, intents: Sequence[Intent], market: Market) -> None:
+        trace, is_known = Trace(), asyncio.Event()
+        settle = self._settle_all(intents, market, is_known)
+        settling = self._context.tasks.create_task(settle, name=f"settle {market.pool.mint}")
+        try:
+            await is_known.wait()
+            is_kept = await self._hold(position_id, market, trace, is_compared=bool(intents))
+            await settling
+        finally:
+            settling.cancel()
+            await asyncio.wait([settling])
+        if is_kept:
+            self._sniper.tell_end(position_id, trace)
+
+    async def _settle_all(self, intents: Sequence[Intent], market: Market, is_known: asyncio.Event) -> None:
+        """Settle what is open of one position: its sells first, since its buy may be unreadable and the position held.
+
+        `is_known` is set as soon as it is known whether there is something to guard, at the end at the latest.
+        """
+        try:
+            for intent in sorted(intents, key=lambda intent: intent.signed.side == "buy"):
+                await self._settle(intent.signed, market, on_held=is_known.set)
+        finally:
+            is_known.set()
+
+    async def _hold(self, position_id: str, market: Market, trace: Trace, *, is_compared: bool) -> bool:
+        """Guard the position to its end, if there is one that can be sold. Returns whether there was."""
         sniper, context = self._sniper, self._context
         try:
-            for intent in intents:
-                await self._settle(intent.signed, market)
             position = context.journal.state.positions.get(position_id)
-            if position is None or position.state == "closed" or any(intent.is_open for intent in intents):
-                return
-            if intents:
+            if position is None or position.state == "closed":
+                return False
+            if is_compared:
                 await self._compare(position.wallet, mint=position.pool.mint)
         finally:
             sniper.taking_up.discard(position_id)
@@ -233,20 +257,24 @@ class Recovery:
             is_its = (difference.wallet, difference.mint) == (position.wallet, position.pool.mint)
             if is_its and difference.kind in ("missing_tokens", "frozen"):
                 await self._keep_as_stuck(position, difference.detail)
-                return
+                return False
         if position.wallet not in self._context.signers:
             await self._keep_as_stuck(position, f"its wallet {position.wallet} is none of this run's")
-            return
+            return False
         position.state = "open"  # one that was stuck is tried again at each start
         age_ns = elapsed_ns(position.opened_wall_ns, context.clock.wall_ns())
-        await sniper.keep(position_id, market, PoolWatch(context, market), Trace(), age_ns)
+        await sniper.guard(position_id, market, PoolWatch(context, market), trace, age_ns)
+        return True
 
     async def _keep_as_stuck(self, position: PositionRecord, reason: str) -> None:
         if (position.state, position.reason) != ("stuck", reason):
             await self._context.journal.append(PositionStuck(intent=position.id, reason=reason))
 
-    async def _settle(self, signed: IntentSigned, market: Market) -> None:
-        """Learn what became of an intent that an earlier run may have sent. Sends nothing."""
+    async def _settle(self, signed: IntentSigned, market: Market, on_held: Callable[[], None] | None = None) -> None:
+        """Learn what became of an intent that an earlier run may have sent. Sends nothing.
+
+        `on_held` is called when a buy's position is open, though its transaction cannot be read yet.
+        """
         context = self._context
         try:
             transaction = SignedTransaction(
@@ -255,7 +283,7 @@ class Recovery:
                 last_valid_block_height=signed.last_valid_block_height,
             )
             outcome = await context.desk.execute(transaction, may_send=False)
-            await context.accountant.settle(signed, outcome, market)
+            await context.accountant.settle(signed, outcome, market, on_held=on_held if signed.side == "buy" else None)
         finally:
             self._sniper.working.discard(signed.intent)
 

@@ -7,7 +7,8 @@ What awaits is a task of the run's group.
 
 import asyncio
 from collections import Counter, deque
-from typing import Final
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
 
 from msgspec import Struct
 
@@ -328,15 +329,31 @@ class Sniper:
                     self._leave()
                 return
             watch, state = PoolWatch(self._context, market), None
+            keeping: asyncio.Task[None] | None = None
+
+            def on_held() -> None:
+                nonlocal keeping
+                guard = self.guard(buy.event.intent, market, watch, trace)
+                keeping = self._context.tasks.create_task(guard, name=f"keep {market.pool.mint}")
+                self._leave()
+
             try:
-                state = await self._buy(market, plan, buy, trace, watch)
+                state = await self._buy(market, plan, buy, trace, watch, on_held)
             finally:
                 self._settle_buy(buy, state)
-                if not self._is_open(buy):
-                    watch.close()
-                self._leave()
-            if self._is_open(buy):
-                await self.keep(buy.event.intent, market, watch, trace)
+                if keeping is None:
+                    if not self._is_open(buy):
+                        watch.close()
+                    self._leave()
+                elif state != "landed":
+                    keeping.cancel()
+                    await asyncio.wait([keeping])
+            if keeping is None:
+                if self._is_open(buy):
+                    await self.keep(buy.event.intent, market, watch, trace)
+            elif state == "landed":
+                await keeping
+                self.tell_end(buy.event.intent, trace)
         finally:
             self.spans.extend(trace.spans())
             self.traces.append(trace)
@@ -352,7 +369,8 @@ class Sniper:
         now = self._clock.mono_ns()
         if state in ("landed", "failed"):
             spent = Lamports(max(-self._journal.state.intents[intent].lamports_delta, 0))
-            is_held = self._is_open(buy)
+            position = self._journal.state.positions.get(intent)
+            is_held = position is not None and position.state != "closed"
             context.book.commit(buy.reservation, spent=spent, now=now, is_held=is_held)
             if is_held:
                 self._reservations[intent] = buy.reservation
@@ -371,8 +389,13 @@ class Sniper:
         verdict = await self._judge(self._check(market, plan, None), trace)
         self._count_refusal(market.pool, _objection(verdict) or refusal, trace)
 
-    async def _buy(self, market: Market, plan: BuyPlan, buy: _Buy, trace: Trace, watch: PoolWatch) -> IntentState:
-        """Claim the mint for this intent, pass the gate, send, settle. Returns what became of it."""
+    async def _buy(
+        self, market: Market, plan: BuyPlan, buy: _Buy, trace: Trace, watch: PoolWatch, on_held: Callable[[], None]
+    ) -> IntentState:
+        """Claim the mint for this intent, pass the gate, send, settle. Returns what became of it.
+
+        `on_held` is called when its position is open and the transaction that opened it cannot be read yet.
+        """
         context, event = self._context, buy.event
         self.working.add(event.intent)
         try:
@@ -403,6 +426,7 @@ class Sniper:
                 outcome,
                 market,
                 on_record=lambda record: context.fees.learn((market.pool.venue, buy.kind), buy.fees, record),
+                on_held=on_held,
             )
         finally:
             self.working.discard(event.intent)
@@ -488,7 +512,14 @@ class Sniper:
     # ---- a position ------------------------------------------------------------------------------------------------
 
     async def keep(self, intent: str, market: Market, watch: PoolWatch, trace: Trace, age_ns: int = 0) -> None:
-        """Hold the position a landed buy has opened until it is closed or cannot be sold.
+        """Hold the position a settled buy has opened until it is closed or cannot be sold, and tell of its end."""
+        await self.guard(intent, market, watch, trace, age_ns)
+        self.tell_end(intent, trace)
+
+    def guard(
+        self, intent: str, market: Market, watch: PoolWatch, trace: Trace, age_ns: int = 0
+    ) -> Coroutine[Any, Any, None]:
+        """Give an open position its keeper, at once. Returns its life, which ends when the position is closed or stuck.
 
         Args:
             intent: The buy's.
@@ -517,11 +548,18 @@ class Sniper:
             watch.signal(DRAIN)
         if self._context.limits.state.killed:
             watch.signal(manual_signal(urgency="emergency"))
+        return self._run(intent, keeper)
+
+    async def _run(self, intent: str, keeper: PositionKeeper) -> None:
         try:
             await keeper.run()
         finally:
             del self.keepers[intent]
             keeper.ended.set()
+
+    def tell_end(self, intent: str, trace: Trace) -> None:
+        """Tell of a position that nobody guards any more, once its buy is settled: until then the result is unknown."""
+        position = self._journal.state.positions[intent]
         if self._context.hook is not ignore and position.state != "open":
             self._context.hook(
                 PositionEnded(
@@ -541,8 +579,8 @@ class Sniper:
 
     def _adopt(self, position: PositionRecord) -> None:
         """Let the book know of a position that no buy of this run has opened."""
-        book = self._context.book
-        if position.id not in self._reservations and position.wallet in book.wallets:
+        book, is_ours = self._context.book, position.id in self._reservations or position.id in self._buying
+        if not is_ours and position.wallet in book.wallets:
             cost = Lamports(max(-self._journal.state.intents[position.id].lamports_delta, 0))
             self._reservations[position.id] = book.adopt(position.wallet, at_risk=cost)
 

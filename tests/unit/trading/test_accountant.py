@@ -8,10 +8,21 @@ import pytest
 from slotzero.clock import ms
 from slotzero.errors import MalformedError, TransportError
 from slotzero.solana.transaction import SignedTransaction, compute_budget, sign
-from slotzero.trading.journal import Intent, IntentSigned, IntentState
+from slotzero.trading.journal import Intent, IntentSigned, IntentState, PositionOpened
 from slotzero.trading.order import Confirmed, Expired, Failed, Outcome
 from slotzero.units import ComputeUnits, Lamports, MicroLamportsPerCu, Slot, TokenAmount
-from trading_lab import BLOCKHASH, SIGNER, Lab, buy_event, key, pump_pool, pump_trader, trading_lab, until
+from trading_lab import (
+    BLOCKHASH,
+    SIGNER,
+    Lab,
+    buy_event,
+    key,
+    pump_pool,
+    pump_trader,
+    token_account,
+    trading_lab,
+    until,
+)
 
 POOL = pump_pool()
 MARKET = pump_trader().market(POOL)
@@ -152,3 +163,51 @@ async def test_delays_between_reads_grow_and_stay_below_a_second(lab: Lab) -> No
     settling.cancel()
     assert waited[:3] == [ms(25), ms(50), ms(100)]
     assert max(waited) == ms(1_000)
+
+
+async def test_position_is_open_as_soon_as_its_tokens_are_there_though_the_transaction_cannot_be_read(lab: Lab) -> None:
+    event, held = await begun(lab), []
+    settling = lab.tasks.create_task(
+        lab.context.accountant.settle(event, LANDED, MARKET, on_held=lambda: held.append(lab.kinds()))
+    )
+    lab.jump_when_asleep()
+    await until(lambda: len(lab.node.asked("getMultipleAccounts")) >= 2)
+    assert (held, lab.journal.state.positions) == ([], {})  # it lags, too, or the account is not there
+    lab.node.accounts[str(MARKET.user_tokens)] = token_account(POOL.mint, 998)
+    await until(lambda: held)
+    position = lab.journal.state.positions["buy"]
+    assert (position.state, position.tokens, position.pnl_lamports) == ("open", 998, -100)
+    ((_, options),) = {(params[0][0], str(params[1])) for params in lab.node.asked("getMultipleAccounts")}
+    assert "'minContextSlot': 100" in options
+    assert "'commitment': 'confirmed'" in options
+    assert not settling.done()
+    asked = len(lab.node.asked("getMultipleAccounts"))
+    lab.node.record(event.raw, delta=-123, tokens=998)
+    assert await settling == "landed"
+    assert (position.state, position.pnl_lamports, len(held)) == ("open", -123, 1)
+    assert len(lab.node.asked("getMultipleAccounts")) == asked
+
+
+async def test_transaction_that_comes_first_opens_the_position_alone(lab: Lab) -> None:
+    event, held = await begun(lab), []
+    lab.node.accounts[str(MARKET.user_tokens)] = token_account(POOL.mint, 998)
+    settling = lab.tasks.create_task(
+        lab.context.accountant.settle(event, LANDED, MARKET, on_held=lambda: held.append(1))
+    )
+    await until(lambda: lab.clock._sleepers)
+    lab.node.record(event.raw, delta=-123, tokens=998)
+    lab.jump_when_asleep()
+    assert await settling == "landed"
+    await lab.clock.advance(ms(2_000))
+    assert (held, lab.node.asked("getMultipleAccounts")) == ([], [])
+
+
+async def test_position_that_an_earlier_run_has_opened_early_is_told_at_once(lab: Lab) -> None:
+    event, held = await begun(lab), []
+    await lab.journal.append(PositionOpened(intent="buy", slot=Slot(100), tokens_held=TokenAmount(998)))
+    settling = lab.tasks.create_task(
+        lab.context.accountant.settle(event, LANDED, MARKET, on_held=lambda: held.append(1))
+    )
+    await until(lambda: held)
+    assert lab.node.asked("getMultipleAccounts") == []
+    settling.cancel()

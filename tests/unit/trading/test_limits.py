@@ -16,6 +16,7 @@ from slotzero.trading.journal import (
     IntentSigned,
     IntentUnknown,
     PositionGraduated,
+    PositionOpened,
     PositionStuck,
 )
 from slotzero.trading.limits import Limits, LimitsRules, LimitsState, SpendRequest, fold, halt_changed
@@ -174,6 +175,53 @@ def test_position_is_open_until_its_last_token_is_sold() -> None:
     made.record(landed("s2", 60, 0), NOW)
     assert reason(made) is None
     assert made.view(NOW).equity == 10
+
+
+def opened(intent: str, tokens: int = 1_000) -> PositionOpened:
+    return PositionOpened(intent=intent, slot=Slot(1), tokens_held=TokenAmount(tokens))
+
+
+def test_position_whose_buy_cannot_be_read_yet_is_open_and_moves_equity_by_its_price_alone() -> None:
+    made = limits(open_positions=1, drawdown_lamports=50)
+    made.record(buy("a"), NOW)
+    made.record(opened("a"), NOW)
+    view = made.view(NOW)
+    assert (view.buys_under_way, view.open_positions, view.equity) == (0, 1, 0)
+    assert view.hour_lamports == 110  # all it can have cost, until that is known
+    assert reason(made) == "limit_open_positions"
+    made.mark("a", Lamports(130))
+    assert made.view(NOW).equity == 30
+    made.record(landed("a", -105, 1_000), NOW)
+    view = made.view(NOW)
+    assert (view.equity, view.hour_lamports, view.open_positions) == (25, 105, 1)
+    assert made.mark("a", Lamports(70))  # 30 - (-35)
+    assert reason(made) == "drawdown_breaker"
+
+
+def test_sale_before_the_buy_can_be_read_raises_no_high_water_that_its_cost_would_fall_below() -> None:
+    made = limits(drawdown_lamports=50)
+    for event in (buy("a"), opened("a"), sell("s", "a"), landed("s", 100, 0)):
+        made.record(event, NOW)
+    assert (made.view(NOW).high_water, made.view(NOW).open_positions) == (0, 0)
+    made.record(landed("a", -100, 1_000), NOW)
+    assert (made.view(NOW).equity, made.is_halted) == (0, False)
+
+
+@pytest.mark.parametrize(("end", "equity"), [(IntentExpired(intent="a"), 0), (failed("a", -5), -5)])
+def test_position_of_a_buy_that_did_not_land_after_all_is_no_more(end: Event, equity: int) -> None:
+    made = limits(open_positions=1)
+    for event in (buy("a"), opened("a"), PositionStuck(intent="a", reason="r"), end):
+        made.record(event, NOW)
+    assert (made.view(NOW).equity, made.view(NOW).open_positions, reason(made)) == (equity, 0, None)
+
+
+@pytest.mark.parametrize("events", [[], [sell("a", "p")], [buy("a"), opened("a")]])
+def test_position_is_opened_early_by_an_open_buy_and_once(events: list[Event]) -> None:
+    made = limits()
+    for event in events:
+        made.record(event, NOW)
+    with pytest.raises(ValueError, match="no open buy"):
+        made.record(opened("a"), NOW)
 
 
 def test_buy_that_brought_nothing_opens_no_position() -> None:

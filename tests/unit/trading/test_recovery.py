@@ -16,7 +16,15 @@ from slotzero.solana.rpc import MIN_CONTEXT_SLOT_NOT_REACHED
 from slotzero.solana.token import AccountState, TokenAccount
 from slotzero.solana.transaction import SignedTransaction, compute_budget, sign
 from slotzero.trading import recovery
-from slotzero.trading.journal import IntentLanded, IntentSent, IntentUnknown, PositionRecord, PositionStuck
+from slotzero.trading.exit_rules import manual_signal
+from slotzero.trading.journal import (
+    IntentLanded,
+    IntentSent,
+    IntentUnknown,
+    PositionOpened,
+    PositionRecord,
+    PositionStuck,
+)
 from slotzero.trading.probe import RentFacts
 from slotzero.trading.recovery import Recovery, compare
 from slotzero.trading.sniper import Sniper
@@ -32,6 +40,7 @@ from trading_lab import (
     pump_traders,
     sell_event,
     signed_buy,
+    token_account,
     trading_lab,
     until,
 )
@@ -229,6 +238,32 @@ async def test_buy_that_was_open_is_compared_once_it_is_settled(
         await until(lambda: it.sniper.keepers or not it.sniper.tasks)
         assert it.told() == told
         assert it.position.state == ("stuck" if told else "open")
+
+
+@pytest.mark.parametrize("is_opened", [False, True])
+async def test_position_is_guarded_before_the_buy_of_an_earlier_run_can_be_read(
+    tmp_path: Path,
+    is_opened: bool,  # noqa: FBT001
+) -> None:
+    async with start(tmp_path, on_chain=1_000, is_landed=False) as it:
+        if is_opened:
+            opened = PositionOpened(intent="buy", slot=Slot(99), tokens_held=TokenAmount(1_000))
+            await it.lab.journal.append(opened)
+        market = pump_traders().market(POOL, WALLET)
+        it.lab.node.accounts[str(market.user_tokens)] = token_account(MINT, 1_000)
+        it.lab.node.confirm(BUY.signature)
+        it.lab.node.on_send = it.lab.node.lands
+        await it.recovery.start()
+        it.lab.jump_when_asleep()
+        await until(lambda: it.sniper.keepers)
+        assert (it.told(), it.position.state, it.sniper.taking_up) == ([], "open", set())
+        it.sniper.keepers["buy"].signal(manual_signal())
+        await until(lambda: not it.sniper.keepers)
+        assert (it.position.state, it.sniper.closed, len(it.sniper.tasks)) == ("closed", 0, 1)
+        it.lab.node.record(BUY.raw, delta=-110, tokens=1_000)
+        await until(lambda: not it.sniper.tasks)
+        assert (it.lab.kinds(), it.sniper.closed, it.sniper.working) == (["landed", "landed"], 1, set())
+        assert it.position.pnl_lamports == it.lab.journal.state.expected_lamports
 
 
 async def test_node_that_lags_is_asked_again(tmp_path: Path) -> None:

@@ -36,6 +36,7 @@ from trading_lab import (
     pump_pool,
     pump_traders,
     signature_of,
+    token_account,
     trade_in,
     trading_lab,
     until,
@@ -372,6 +373,71 @@ async def test_buy_that_landed_unreadably_is_unknown_not_bought_again_and_kept_w
     it.lab.node.lands(it.lab.node.sent[0])
     await until(lambda: it.sniper.keepers)
     assert (it.sniper.bought, dict(it.sniper.failed)) == (1, {})
+
+
+async def held_unread(it: Scene) -> NewPool:
+    """A buy is confirmed and its tokens are there, but the node does not give the transaction."""
+    it.allows()
+    node = it.lab.node
+
+    def land(raw: bytes) -> None:
+        if trade_in(raw).side == "sell":
+            node.lands(raw)
+            return
+        market = pump_traders().market(pool, SIGNER.pubkey)
+        node.accounts[str(market.user_tokens)] = token_account(pool.mint, trade_in(raw).tokens)
+        node.confirm(signature_of(raw))
+
+    node.on_send = land
+    it.lab.jump_when_asleep()
+    pool = it.sees()
+    await until(lambda: it.sniper.keepers)
+    return pool
+
+
+async def test_position_is_guarded_and_sold_before_its_buy_can_be_read_and_told_of_after_that(it: Scene) -> None:
+    pool = await held_unread(it)
+    state, node = it.lab.journal.state, it.lab.node
+    assert (it.reserved, it.sniper.bought, it.sniper.admission.stats.in_flight) == (COST, 0, 0)
+    it.price(pool, RICH)
+    await until(lambda: not it.sniper.keepers)
+    (position,) = state.positions.values()
+    assert (position.state, position.reason, it.sniper.closed) == ("closed", "take_profit", 0)
+    node.lands(it.buys[0])
+    await until(it.is_at_rest)
+    assert (it.sniper.bought, it.sniper.closed, it.reserved) == (1, 1, 0)
+    assert position.pnl_lamports == node.balance - 10_000_000_000 == state.expected_lamports
+    assert it.lab.context.book.standing(SIGNER.pubkey, 0).open_positions == 0
+
+
+async def test_buy_that_can_be_read_while_its_position_is_guarded_changes_nothing_but_its_cost(it: Scene) -> None:
+    pool = await held_unread(it)
+    it.lab.node.lands(it.buys[0])
+    await until(lambda: it.lab.kinds() == ["landed"])
+    assert (it.sniper.bought, len(it.sniper.keepers)) == (1, 1)
+    assert it.lab.context.book.standing(SIGNER.pubkey, 0).open_positions == 1
+    it.price(pool, RICH)
+    await until(it.is_at_rest)
+    assert (it.sniper.closed, it.lab.context.book.standing(SIGNER.pubkey, 0).open_positions) == (1, 0)
+
+
+async def test_position_held_unread_is_left_to_the_next_run_when_this_one_is_cancelled(it: Scene) -> None:
+    await held_unread(it)
+    for task in list(it.sniper.tasks):
+        task.cancel()
+    await asyncio.wait(it.sniper.tasks)
+    await until(it.is_at_rest)
+    assert [position.state for position in it.lab.journal.state.held_positions()] == ["open"]
+    assert len(it.lab.journal.state.open_intents()) == 1
+
+
+async def test_keeper_ends_when_the_transaction_says_that_nothing_was_bought(it: Scene) -> None:
+    await held_unread(it)
+    it.lab.node.record(it.buys[0], err=SLIPPAGE, delta=-5_000)
+    await until(it.is_at_rest)
+    (position,) = it.lab.journal.state.positions.values()
+    assert (position.state, position.pnl_lamports, it.lab.kinds()) == ("closed", -5_000, ["failed"])
+    assert (it.sells, it.reserved) == ([], 0)
 
 
 async def test_buy_that_brought_nothing_is_closed_and_watched_by_nobody(it: Scene) -> None:

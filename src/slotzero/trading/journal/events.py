@@ -21,6 +21,7 @@ __all__ = [
     "IntentSigned",
     "IntentUnknown",
     "PositionGraduated",
+    "PositionOpened",
     "PositionStuck",
     "Side",
     "new_intent_id",
@@ -55,8 +56,8 @@ class IntentSigned(_Event, frozen=True, kw_only=True, tag="intent_signed"):
         raw: The signed bytes: the only ones that may ever be sent for this intent.
         position: For a sell, the position it exits.
         reason: Why: "new_pool" for a buy, the exit rule for a sell.
+        quoted_lamports: What the trade was quoted at when it was signed.
         limit_lamports: The most a buy may cost, the least a sell must bring.
-        network_lamports: Signature and priority fee.
         pool: For a buy, everything needed to hold and sell the position later.
     """
 
@@ -115,6 +116,21 @@ class IntentUnknown(_Event, frozen=True, kw_only=True, tag="intent_unknown"):
     reason: str
 
 
+class PositionOpened(_Event, frozen=True, kw_only=True, tag="position_opened"):
+    """A buy is confirmed and its tokens are in the wallet, but the node does not give its transaction yet.
+
+    Only written where that takes long: the position is guarded from here on and counts as bought at its quote. What it
+    cost is told by the buy's `IntentLanded`, which may come after the position is closed.
+
+    Attributes:
+        slot: The one the buy landed in.
+        tokens_held: What the wallet's token account holds.
+    """
+
+    slot: Slot
+    tokens_held: TokenAmount
+
+
 class PositionStuck(_Event, frozen=True, kw_only=True, tag="position_stuck"):
     """Every attempt to sell failed; the position is kept and shown, and tried again at the next start."""
 
@@ -150,5 +166,6 @@ Event = (
     | IntentAbandoned
     | IntentUnknown
     | PositionGraduated
+    | PositionOpened
     | PositionStuck
 )

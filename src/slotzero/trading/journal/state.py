@@ -23,6 +23,7 @@ from slotzero.trading.journal.events import (
     IntentSigned,
     IntentUnknown,
     PositionGraduated,
+    PositionOpened,
     PositionStuck,
 )
 from slotzero.trading.journal.purchases import Purchases
@@ -37,7 +38,7 @@ KEPT_MINTS: Final = 16_384
 """The newest mints that are known without asking the store, which knows all of them."""
 
 IntentState = Literal["signed", "sent", "unknown", "landed", "failed", "expired", "abandoned"]
-_Outcome = IntentSent | IntentExpired | IntentUnknown | IntentAbandoned | IntentFailed | IntentLanded
+_Advance = IntentSent | IntentExpired | IntentUnknown | IntentAbandoned | IntentFailed | IntentLanded | PositionOpened
 OPEN_STATES: Final = frozenset({"signed", "sent", "unknown"})
 
 
@@ -58,13 +59,14 @@ class Intent(Struct, kw_only=True):
 
 
 class PositionRecord(Struct, kw_only=True):
-    """What is held of one mint after a buy landed.
+    """What is held of one mint after a buy was confirmed.
 
     Attributes:
         id: The buy's intent.
         bought: What the buy brought; `tokens` is what is left of it.
         quoted_lamports: What they were quoted at, venue fees included: what exits are measured from.
-        pnl_lamports: The sum of every balance change this position has caused so far; final when closed.
+        pnl_lamports: The sum of every balance change this position has caused so far; final when closed and its buy has
+            landed. Until the buy's transaction could be read it counts as its quote.
         sells: How many sells of it have been signed.
     """
 
@@ -196,12 +198,15 @@ class JournalState:
             raise ValueError(f"there is no open position {position_id}")
         return position
 
-    def _advance(self, intent: Intent, event: _Outcome, wall_ns: WallNs) -> None:
+    def _advance(self, intent: Intent, event: _Advance, wall_ns: WallNs) -> None:
         match event:
             case IntentSent():
                 intent.state = "sent"
+            case PositionOpened():
+                self._opened_early(intent, event, wall_ns)
             case IntentExpired():
                 intent.state = "expired"
+                self._never_bought(intent)
             case IntentUnknown():
                 intent.state, intent.reason = "unknown", event.reason
             case IntentAbandoned():
@@ -209,6 +214,7 @@ class JournalState:
             case IntentFailed():
                 intent.state, intent.reason = "failed", event.reason
                 self._settled(intent, event.slot, event.lamports_delta)
+                self._never_bought(intent)
             case IntentLanded():
                 intent.state = "landed"
                 self._landed(intent, event, wall_ns)
@@ -254,20 +260,10 @@ class JournalState:
                 self._doubled.add(signed.mint)
                 self.double_buys += 1
             self._landed_mints.add(signed.mint)
-            position = self.positions[signed.intent] = PositionRecord(
-                id=signed.intent,
-                pool=signed.pool,
-                wallet=signed.wallet,
-                bought=event.tokens_held,
-                tokens=event.tokens_held,
-                quoted_lamports=signed.quoted_lamports,
-                opened_wall_ns=wall_ns,
-                pnl_lamports=event.lamports_delta,
-                state="open" if event.tokens_held > 0 else "closed",
-                reason="" if event.tokens_held > 0 else "nothing_received",
-            )
-            if position.tokens:
-                self._held_positions[position.id] = position
+            if (early := self.positions.get(signed.intent)) is not None:
+                early.pnl_lamports = LamportsDelta(early.pnl_lamports + signed.quoted_lamports + event.lamports_delta)
+            else:
+                self._open_position(intent, signed.pool, event.tokens_held, event.lamports_delta, wall_ns)
             return
         position = self.positions[signed.position or ""]
         # Tokens a stranger sends us are no part of the position; tokens taken from us are no longer in it.
@@ -275,3 +271,42 @@ class JournalState:
         position.state, position.reason = ("open" if position.tokens else "closed"), signed.reason
         if not position.tokens:
             self._held_positions.pop(position.id, None)
+
+    def _opened_early(self, intent: Intent, event: PositionOpened, wall_ns: WallNs) -> None:
+        signed = intent.signed
+        if signed.pool is None or signed.intent in self.positions or not event.tokens_held:
+            raise ValueError(f"intent {signed.intent} opens no position of {event.tokens_held} units")
+        intent.slot = event.slot
+        if intent.state == "signed":
+            intent.state = "sent"
+        self._open_position(intent, signed.pool, event.tokens_held, LamportsDelta(-signed.quoted_lamports), wall_ns)
+
+    def _open_position(
+        self, intent: Intent, pool: NewPool, tokens: TokenAmount, pnl: LamportsDelta, wall_ns: WallNs
+    ) -> None:
+        signed = intent.signed
+        position = self.positions[signed.intent] = PositionRecord(
+            id=signed.intent,
+            pool=pool,
+            wallet=signed.wallet,
+            bought=tokens,
+            tokens=tokens,
+            quoted_lamports=signed.quoted_lamports,
+            opened_wall_ns=wall_ns,
+            pnl_lamports=pnl,
+            state="open" if tokens > 0 else "closed",
+            reason="" if tokens > 0 else "nothing_received",
+        )
+        if position.tokens:
+            self._held_positions[position.id] = position
+
+    def _never_bought(self, intent: Intent) -> None:
+        """Close what was opened early by a buy that has not landed after all: its confirmed block was dropped."""
+        position = self.positions.get(intent.signed.intent)
+        if position is None:
+            return
+        position.pnl_lamports = LamportsDelta(
+            position.pnl_lamports + intent.signed.quoted_lamports + intent.lamports_delta
+        )
+        position.tokens, position.state, position.reason = TokenAmount(0), "closed", "not_bought"
+        self._held_positions.pop(position.id, None)

@@ -14,6 +14,7 @@ from slotzero.trading.journal import (
     IntentSent,
     IntentUnknown,
     JournalState,
+    PositionOpened,
     PositionStuck,
     new_intent_id,
 )
@@ -123,6 +124,42 @@ def test_landed_buy_that_brought_nothing_is_closed_with_its_loss() -> None:
     state = folded(buy_event(), landed("buy", -120, 0))
     assert state.held_positions() == []
     assert (state.positions["buy"].reason, state.positions["buy"].pnl_lamports) == ("nothing_received", -120)
+
+
+def opened(tokens: int, intent: str = "buy") -> PositionOpened:
+    return PositionOpened(intent=intent, slot=Slot(8), tokens_held=TokenAmount(tokens))
+
+
+def test_position_that_is_held_before_its_buy_can_be_read_counts_at_its_quote_until_then() -> None:
+    events: list[Event] = [buy_event(), opened(999)]
+    state = folded(*events)
+    (position,) = state.held_positions()
+    assert (position.tokens, position.bought, position.pnl_lamports) == (999, 999, -100)
+    assert (state.intents["buy"].state, state.intents["buy"].slot, state.expected_lamports) == ("sent", 8, 0)
+    state = folded(*events, landed("buy", -120, 999))
+    (position,) = state.held_positions()
+    assert (position.tokens, position.pnl_lamports, state.expected_lamports) == (999, -120, -120)
+    assert state.intents["buy"].state == "landed"
+
+
+def test_position_that_is_sold_before_its_buy_can_be_read_has_its_result_when_it_is() -> None:
+    sold: list[Event] = [buy_event(), opened(1_000), sell_event(), landed("sell", 150, 0)]
+    state = folded(*sold)
+    assert (state.positions["buy"].state, state.intents["buy"].is_open, state.expected_lamports) == (
+        "closed",
+        True,
+        150,
+    )
+    state = folded(*sold, landed("buy", -120, 1_000))
+    assert (state.positions["buy"].pnl_lamports, state.expected_lamports, state.held_positions()) == (30, 30, [])
+
+
+@pytest.mark.parametrize(("end", "pnl"), [(IntentExpired(intent="buy"), 0), (failed("buy", -5), -5)])
+def test_position_of_a_buy_that_did_not_land_after_all_is_closed_at_what_it_cost(end: Event, pnl: int) -> None:
+    state = folded(buy_event(), opened(1_000), end)
+    position = state.positions["buy"]
+    assert (position.state, position.reason, position.pnl_lamports) == ("closed", "not_bought", pnl)
+    assert state.held_positions() == []
 
 
 def test_landed_sell_closes_the_position_and_pnl_is_the_sum_of_balance_changes() -> None:
