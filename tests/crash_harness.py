@@ -90,7 +90,13 @@ def books_of(document: dict[str, Any], events: list[dict[str, Any]]) -> Books:
     """What the bot says, from its journal as a stranger reads it and from its last words."""
     ends: dict[str, str] = {}
     for event in events:
-        if event["event"] not in ("ExternalTransfer", "HaltChanged", "PositionGraduated", "PositionStuck"):
+        if event["event"] not in (
+            "ExternalTransfer",
+            "HaltChanged",
+            "PositionGraduated",
+            "PositionOpened",
+            "PositionStuck",
+        ):
             ends[event["intent"]] = event["event"]
     return Books(
         wallet=document["wallet"]["address"],
