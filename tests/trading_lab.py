@@ -251,6 +251,13 @@ def token_account(mint: Pubkey, amount: int, *, is_frozen: bool = False) -> byte
     return _TOKEN_ACCOUNT.pack(*names, amount, 0, bytes(32), 2 if is_frozen else 1, 0, 0, 0, 0, bytes(32))
 
 
+def _account(data: bytes | None) -> object:
+    if data is None:
+        return None
+    encoded = [b64encode(data).decode(), "base64"]
+    return {"lamports": 1, "owner": str(key(5)), "data": encoded, "executable": False}
+
+
 class PaperNode:
     """What a cluster would say. `log` is everything that was asked of it, in order."""
 
@@ -261,6 +268,8 @@ class PaperNode:
         self.statuses: dict[str, dict[str, object] | None] = {}
         self.transactions: dict[str, dict[str, object]] = {}
         self.accounts: dict[str, bytes] = {}
+        self.confirmed: dict[str, bytes] = {}
+        """Those that are not confirmed as `accounts` has them yet, as they were before."""
         self.faults: dict[str, list[Exception]] = {}
         """What the next calls of a method raise instead of answering."""
         self.tokens: dict[str, int] = {}
@@ -304,18 +313,12 @@ class PaperNode:
             case "getMinimumBalanceForRentExemption":
                 return 1_000 * (128 + params[0])
             case "getMultipleAccounts":
-                return {"context": context, "value": [self._account(name) for name in params[0]]}
+                known = self.accounts | (self.confirmed if params[1]["commitment"] == "confirmed" else {})
+                return {"context": context, "value": [_account(known.get(name)) for name in params[0]]}
             case "getTokenAccountsByOwner":
                 wanted = [mint for mint in self.tokens if params[1] in ({"mint": mint}, _OF_TOKEN_2022)]
                 return {"context": context, "value": [self._token_account(mint) for mint in wanted]}
         raise AssertionError(f"the paper node does not know {method}")
-
-    def _account(self, name: str) -> object:
-        data = self.accounts.get(name)
-        if data is None:
-            return None
-        encoded = [b64encode(data).decode(), "base64"]
-        return {"lamports": 1, "owner": str(key(5)), "data": encoded, "executable": False}
 
     def _token_account(self, mint: str) -> object:
         data = token_account(Pubkey.from_string(mint), self.tokens[mint], is_frozen=mint in self.frozen)
@@ -454,6 +457,14 @@ class Lab(Struct, kw_only=True):
                 await self.clock.jump()
 
         return self.tasks.create_task(run(), name="time")
+
+    async def jump_until(self, condition: Callable[[], object]) -> None:
+        """Let time run from one sleeper to the next until `condition` holds, and no further."""
+        async with asyncio.timeout(10):
+            while not condition():
+                if self.clock._sleepers:
+                    await self.clock.jump()
+                await asyncio.sleep(0.001)
 
 
 @asynccontextmanager

@@ -68,7 +68,7 @@ __all__ = ["PositionKeeper"]
 log = logging.getLogger(__name__)
 
 _RETRY_MS: Final = 200
-"""Between reads of a pool whose state is not there yet: about one slot."""
+"""Between reads of a pool whose state is not there or not confirmed yet: about half a slot."""
 
 
 class _Signed(Struct, frozen=True, kw_only=True):
@@ -343,9 +343,22 @@ class PositionKeeper:
         self._act(self._machine.on_time(now), now)
 
     async def _graduate(self) -> None:
-        if self._position.state == "open":  # not if its sell has landed: that is written down already
-            await self._context.journal.append(PositionGraduated(intent=self._position.id))
-        self._over.set()
+        """End the guarding once it is confirmed that the curve is complete: a processed block can be dropped."""
+        while (state := self._watch.state) is not None and state.is_complete and not self._over.is_set():
+            if await self._is_complete_for_good():
+                if self._position.state == "open":  # not if its sell has landed: that is written down already
+                    await self._context.journal.append(PositionGraduated(intent=self._position.id))
+                self._over.set()
+                return
+            await self._context.clock.sleep_until(add_ms(self._context.clock.mono_ns(), _RETRY_MS))
+
+    async def _is_complete_for_good(self) -> bool:
+        try:
+            (account,) = await self._context.rpc.get_multiple_accounts([self._market.state_account], "confirmed")
+            return account is not None and self._market.decode_state(account.data).is_complete
+        except (EndpointError, MalformedError) as error:
+            log.info("whether %s has graduated was not read: %s", self._market.pool.mint, error)
+            return False
 
     async def _stick(self, reason: str) -> None:
         if self._position.state != "closed":

@@ -429,6 +429,8 @@ def test_completion_that_a_fork_takes_back_lets_the_exit_go_on() -> None:
     m.on_state(at(5_000, is_complete=True), seconds(1))
     m.on_signal(RUG, seconds(2))
     assert m.on_state(at(1_100), seconds(3)) == [sell(1, 1_000, "rug", urgency="emergency", slippage_bps=5_000)]
+    assert not m.view(seconds(3)).is_graduated
+    assert m.on_state(at(5_000, is_complete=True), seconds(4)) == [Graduated()]
 
 
 def test_sell_that_fails_because_the_curve_completed_is_not_repeated() -> None:

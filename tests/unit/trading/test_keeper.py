@@ -605,6 +605,38 @@ async def test_curve_that_completes_while_held_is_kept_and_nobody_waits_for_its_
     assert (held.position.state, held.position.reason[:9]) == ("graduated", "its curve")
 
 
+async def test_curve_whose_completion_a_fork_takes_back_is_guarded_and_sold(lab: Lab) -> None:
+    held = await hold(lab)
+    lab.node.on_send = lab.node.lands
+    lab.node.confirmed[str(POOL.pool)] = lab.node.accounts[str(POOL.pool)]
+    held.price(RICH, is_complete=True)
+    lab.jump_when_asleep()
+    await until(lambda: len(_confirmed_reads(lab)) >= 3)
+    assert (held.running.done(), held.position.state) == (False, "open")
+    held.price(RICH)
+    await held.running
+    assert (held.position.state, held.position.reason) == ("closed", "take_profit")
+
+
+async def test_completion_is_asked_for_until_it_is_confirmed(lab: Lab) -> None:
+    held = await hold(lab)
+    lab.node.confirmed[str(POOL.pool)] = b"no curve"
+    held.price(RICH, is_complete=True)
+    lab.jump_when_asleep()
+    await until(lambda: len(_confirmed_reads(lab)) >= 2)
+    lab.node.faults["getMultipleAccounts"] = [TransportError("node", "reset")]
+    await until(lambda: len(_confirmed_reads(lab)) >= 4)
+    assert not held.running.done()
+    del lab.node.confirmed[str(POOL.pool)]
+    await held.running
+    assert held.position.state == "graduated"
+
+
+def _confirmed_reads(lab: Lab) -> list[object]:
+    asked = lab.node.asked("getMultipleAccounts")
+    return [keys for keys, options in asked if keys == [str(POOL.pool)] and options["commitment"] == "confirmed"]
+
+
 async def test_curve_that_completes_between_two_attempts_is_kept(lab: Lab) -> None:
     held = await hold(lab)
 

@@ -16,7 +16,6 @@ from slotzero.solana.rpc import MIN_CONTEXT_SLOT_NOT_REACHED
 from slotzero.solana.token import AccountState, TokenAccount
 from slotzero.solana.transaction import SignedTransaction, compute_budget, sign
 from slotzero.trading import recovery
-from slotzero.trading.exit_rules import manual_signal
 from slotzero.trading.journal import (
     IntentLanded,
     IntentSent,
@@ -254,14 +253,13 @@ async def test_position_is_guarded_before_the_buy_of_an_earlier_run_can_be_read(
         it.lab.node.confirm(BUY.signature)
         it.lab.node.on_send = it.lab.node.lands
         await it.recovery.start()
-        it.lab.jump_when_asleep()
-        await until(lambda: it.sniper.keepers)
-        assert (it.told(), it.position.state, it.sniper.taking_up) == ([], "open", set())
-        it.sniper.keepers["buy"].signal(manual_signal())
-        await until(lambda: not it.sniper.keepers)
-        assert (it.position.state, it.sniper.closed, len(it.sniper.tasks)) == ("closed", 0, 1)
+        positions = it.lab.journal.state.positions
+        await it.lab.jump_until(lambda: "buy" in positions and positions["buy"].state == "closed")
+        await it.lab.jump_until(lambda: not it.sniper.keepers)
+        assert (it.told(), it.position.reason, it.sniper.taking_up) == ([], "stop_loss", set())
+        assert (it.sniper.closed, len(it.sniper.tasks)) == (0, 1)
         it.lab.node.record(BUY.raw, delta=-110, tokens=1_000)
-        await until(lambda: not it.sniper.tasks)
+        await it.lab.jump_until(lambda: not it.sniper.tasks)
         assert (it.lab.kinds(), it.sniper.closed, it.sniper.working) == (["landed", "landed"], 1, set())
         assert it.position.pnl_lamports == it.lab.journal.state.expected_lamports
 

@@ -389,9 +389,8 @@ async def held_unread(it: Scene) -> NewPool:
         node.confirm(signature_of(raw))
 
     node.on_send = land
-    it.lab.jump_when_asleep()
     pool = it.sees()
-    await until(lambda: it.sniper.keepers)
+    await it.lab.jump_until(lambda: it.sniper.keepers)
     return pool
 
 
@@ -400,11 +399,11 @@ async def test_position_is_guarded_and_sold_before_its_buy_can_be_read_and_told_
     state, node = it.lab.journal.state, it.lab.node
     assert (it.reserved, it.sniper.bought, it.sniper.admission.stats.in_flight) == (COST, 0, 0)
     it.price(pool, RICH)
-    await until(lambda: not it.sniper.keepers)
+    await it.lab.jump_until(lambda: not it.sniper.keepers)
     (position,) = state.positions.values()
     assert (position.state, position.reason, it.sniper.closed) == ("closed", "take_profit", 0)
     node.lands(it.buys[0])
-    await until(it.is_at_rest)
+    await it.lab.jump_until(it.is_at_rest)
     assert (it.sniper.bought, it.sniper.closed, it.reserved) == (1, 1, 0)
     assert position.pnl_lamports == node.balance - 10_000_000_000 == state.expected_lamports
     assert it.lab.context.book.standing(SIGNER.pubkey, 0).open_positions == 0
@@ -413,11 +412,12 @@ async def test_position_is_guarded_and_sold_before_its_buy_can_be_read_and_told_
 async def test_buy_that_can_be_read_while_its_position_is_guarded_changes_nothing_but_its_cost(it: Scene) -> None:
     pool = await held_unread(it)
     it.lab.node.lands(it.buys[0])
-    await until(lambda: it.lab.kinds() == ["landed"])
+    await it.lab.jump_until(lambda: it.lab.kinds() == ["landed"])
+    await it.settles()
     assert (it.sniper.bought, len(it.sniper.keepers)) == (1, 1)
     assert it.lab.context.book.standing(SIGNER.pubkey, 0).open_positions == 1
     it.price(pool, RICH)
-    await until(it.is_at_rest)
+    await it.lab.jump_until(it.is_at_rest)
     assert (it.sniper.closed, it.lab.context.book.standing(SIGNER.pubkey, 0).open_positions) == (1, 0)
 
 
@@ -434,7 +434,7 @@ async def test_position_held_unread_is_left_to_the_next_run_when_this_one_is_can
 async def test_keeper_ends_when_the_transaction_says_that_nothing_was_bought(it: Scene) -> None:
     await held_unread(it)
     it.lab.node.record(it.buys[0], err=SLIPPAGE, delta=-5_000)
-    await until(it.is_at_rest)
+    await it.lab.jump_until(it.is_at_rest)
     (position,) = it.lab.journal.state.positions.values()
     assert (position.state, position.pnl_lamports, it.lab.kinds()) == ("closed", -5_000, ["failed"])
     assert (it.sells, it.reserved) == ([], 0)

@@ -94,8 +94,8 @@ class ExitMachine:
         """Take the pool's state: value the rest anew and apply the rules. *Hot path* (about 5 us)."""
         self._state = state
         self._revalue()
-        if state.is_complete and not self._has_graduated and self._held:
-            self._has_graduated = True
+        had_graduated, self._has_graduated = self._has_graduated, state.is_complete
+        if state.is_complete and not had_graduated and self._held:
             return [Graduated()]
         return self._decide(now)
 
