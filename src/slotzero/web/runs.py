@@ -6,7 +6,7 @@ outside of the two folders. Links are not followed.
 
 from collections import OrderedDict
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 import msgspec
 from msgspec import Struct
@@ -36,7 +36,8 @@ __all__ = ["RUN_ID", "NoSuchRunError", "RunStore"]
 
 RUN_ID: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 _MOST_RUNS: Final = 500
-_MOST_CACHED: Final = 64
+_MOST_CACHED: Final = 8
+"""Whole documents: the list keeps what it shows of a run, and nothing else of it."""
 _MOST_BYTES: Final = 64_000_000
 _CURVE_POINTS: Final = 160
 _NS_PER_MS: Final = 1e6
@@ -45,6 +46,14 @@ _WHOLE: Final = 100
 
 class NoSuchRunError(UsageError):
     """No stored run has that id."""
+
+
+class _Version(NamedTuple):
+    """A file as it was written once."""
+
+    path: Path
+    written_ns: int
+    size: int
 
 
 class _Stored(Struct, frozen=True, kw_only=True):
@@ -63,16 +72,23 @@ class RunStore:
 
     def __init__(self, *folders: Path) -> None:
         self._folders = folders
-        self._cache: OrderedDict[tuple[Path, int, int], _Stored] = OrderedDict()
+        self._cache: OrderedDict[_Version, _Stored] = OrderedDict()
+        self._listed: dict[_Version, RunEntry] = {}
+        """What the list shows of each file: only a file that is new is read for it."""
 
     def list(self) -> Runs:
-        """Return all runs, newest first, at most 500."""
-        runs, unreadable = [], {}
-        for name, path in list(self._files().items())[:_MOST_RUNS]:
+        """Return the 500 runs that were written last, newest first."""
+        unreadable = {}
+        versions = [(_version(path), name) for name, path in self._files().items()]
+        newest = sorted(versions, key=lambda one: (one[0].written_ns, one[1]), reverse=True)[:_MOST_RUNS]
+        listed: dict[_Version, RunEntry] = {}
+        for version, name in newest:
             try:
-                runs.append(_entry(name, self._read(path)))
+                listed[version] = self._listed.get(version) or _entry(name, _stored_in(version.path))
             except SlotzeroError as error:
-                unreadable[name] = str(error).replace(str(path), name)
+                unreadable[name] = str(error).replace(str(version.path), name)
+        self._listed = listed
+        runs = listed.values()
         return Runs(runs=tuple(sorted(runs, key=lambda run: run.ts_ms, reverse=True)), unreadable=unreadable)
 
     def detail(self, run: str) -> RunDetail:
@@ -175,20 +191,34 @@ class RunStore:
             raise UsageError(str(error).replace(str(path), run)) from error
 
     def _read(self, path: Path) -> _Stored:
-        try:
-            status = path.stat()
-        except OSError as error:
-            raise UsageError(f"{path} cannot be read: {error.strerror or error}") from error
-        key = (path, status.st_mtime_ns, status.st_size)
-        if key not in self._cache:
-            if status.st_size > _MOST_BYTES:
-                raise UsageError(f"{path} is larger than {_MOST_BYTES // 10**6} MB; `slotzero report` reads it")
-            document = read_result_file(path)
-            loads = load_outcomes(document, str(path)) if document.kind == "load" else ()
-            self._cache[key] = _Stored(path=path, size=status.st_size, document=document, loads=loads)
+        version = _version(path)
+        found = self._cache.get(version)  # once: another thread may drop it
+        if found is None:
+            found = self._cache[version] = _stored_in(path)
             while len(self._cache) > _MOST_CACHED:
                 self._cache.popitem(last=False)
-        return self._cache[key]
+        return found
+
+
+def _version(path: Path) -> _Version:
+    """Return which file this is by now; one that cannot be looked at is the oldest. *Does I/O.*"""
+    try:
+        status = path.stat()
+    except OSError:
+        return _Version(path, 0, 0)
+    return _Version(path, status.st_mtime_ns, status.st_size)
+
+
+def _stored_in(path: Path) -> _Stored:
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror or error}") from error
+    if size > _MOST_BYTES:
+        raise UsageError(f"{path} is larger than {_MOST_BYTES // 10**6} MB; `slotzero report` reads it")
+    document = read_result_file(path)
+    loads = load_outcomes(document, str(path)) if document.kind == "load" else ()
+    return _Stored(path=path, size=size, document=document, loads=loads)
 
 
 # ---- what is shown of them -----------------------------------------------------------------------------------------
