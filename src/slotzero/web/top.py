@@ -10,6 +10,7 @@ from typing import ClassVar, Final, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
+from rich.text import Text
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.widgets import DataTable, Footer, Header, Static
@@ -41,11 +42,15 @@ class Api:
     """
 
     def __init__(self, url: str) -> None:
-        parts = urlsplit(url)
-        if parts.scheme != "http" or not parts.hostname:
+        try:
+            parts = urlsplit(url)
+            is_http, host, port = parts.scheme == "http", parts.hostname, parts.port
+        except ValueError:  # no port, or no IPv6 address
+            is_http, host, port = False, None, None
+        if not is_http or host is None:
             raise UsageError("--url takes the address that `slotzero serve` prints, such as http://127.0.0.1:9464")
         self.url = url
-        self._host, self._port = parts.hostname, parts.port
+        self._host, self._port = host, port
 
     def performance(self) -> Performance:
         """Return the newest figures. *Does I/O.*
@@ -65,7 +70,7 @@ class Api:
             connection.request("GET", path)
             answer = connection.getresponse()
             return decode(answer.read())
-        except (OSError, http.client.HTTPException, msgspec.MsgspecError) as error:
+        except (OSError, http.client.HTTPException, ValueError) as error:  # no JSON, or a name that can be none
             raise SlotzeroError(
                 f"{self.url} does not answer as slotzero does ({error}); is `slotzero serve` running?"
             ) from error
@@ -122,7 +127,7 @@ class TopApp(App[None]):
         try:
             live, held = await asyncio.to_thread(lambda: (self._api.performance(), self._api.positions()))
         except SlotzeroError as error:
-            self.query_one("#verdict", Static).update(f"[red]{error}[/red]")
+            self.query_one("#verdict", Static).update(Text(str(error), style="red"))
             return
         self._show(live, held)
 

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from slotzero.cli.main import app
 from slotzero.errors import SlotzeroError, UsageError
-from slotzero.web.records import Positions
+from slotzero.web.records import Performance, Positions
 from slotzero.web.top import Api, TopApp, duration
 from web_lab import site
 
@@ -68,11 +68,28 @@ def test_command_without_a_server_is_a_sentence() -> None:
     assert "slotzero serve" in str(ended.exception)
 
 
-def test_what_is_no_address_is_refused() -> None:
+@pytest.mark.parametrize("url", ["127.0.0.1:9464", "http://127.0.0.1:99999", "http://[::1", "http://", "https://x"])
+def test_what_is_no_address_is_refused(url: str) -> None:
     with pytest.raises(UsageError, match="--url"):
-        Api("127.0.0.1:9464")
+        Api(url)
 
 
 @pytest.mark.parametrize(("ms", "text"), [(None, "-"), (0.0123, "12.3 µs"), (12.34, "12.3 ms"), (1_234, "1.23 s")])
 def test_durations_are_for_people(ms: float | None, text: str) -> None:
     assert duration(ms) == text
+
+
+async def test_what_a_failure_says_is_no_markup() -> None:
+    class Failing(Api):
+        def performance(self) -> Performance:
+            raise SlotzeroError("expected `str`, got `null` - at `$.components[...].component` [/bold]")
+
+    shown = TopApp(Failing("http://127.0.0.1:9"))
+    async with shown.run_test(size=(120, 40)) as pilot:
+        await pilot.pause()
+        assert "[...].component` [/bold]" in str(shown.query_one("#verdict", Static).render())
+
+
+def test_name_that_can_be_none_is_one_sentence() -> None:
+    with pytest.raises(SlotzeroError, match="does not answer"):
+        Api("http://a..b:9").performance()
