@@ -5,6 +5,7 @@ the `Host` must be a loopback name (a page that has its name rebound to 127.0.0.
 our own, and what acts needs a token besides.
 """
 
+import asyncio
 import hmac
 from typing import Final
 from urllib.parse import urlsplit
@@ -19,6 +20,7 @@ from slotzero.web.records import Problem
 __all__ = ["Guard", "has_token", "problem_bytes"]
 
 MOST_BODY: Final = 4_096
+BODY_WITHIN_S: Final = 10
 MOST_QUERY: Final = 1_024
 MOST_PATH: Final = 512
 _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -52,10 +54,12 @@ class Guard:
 
     Args:
         app: What is guarded.
+        body_within_s: How long a request's body may take.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, *, body_within_s: float = BODY_WITHIN_S) -> None:
         self._app = app
+        self._body_within_s = body_within_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or refuse it."""
@@ -77,7 +81,12 @@ class Guard:
         if refusal is not None:
             await _refuse(send_guarded, *refusal)
             return
-        body, is_too_large = await _body(receive)
+        try:
+            async with asyncio.timeout(self._body_within_s):
+                body, is_too_large = await _body(receive)
+        except TimeoutError:
+            await _refuse(send_guarded, 408, f"a request's body must come within {self._body_within_s:g} seconds")
+            return
         if is_too_large:
             await _refuse(send_guarded, 413, f"a request's body has at most {MOST_BODY} bytes")
             return

@@ -17,6 +17,7 @@ _NAMES: Final = {
     401: "The token is missing or wrong.",
     403: "The request comes from another web page.",
     404: "There is no such thing.",
+    408: "The body did not come in time.",
     409: "The bot refused, or is not there.",
     413: "The body is too large.",
     414: "The path or query is too long.",
@@ -24,7 +25,7 @@ _NAMES: Final = {
     429: "Too many viewers.",
     503: "No bot is being watched.",
 }
-_EVERYWHERE: Final = (400, 403, 413, 414, 421)
+_EVERYWHERE: Final = (400, 403, 408, 413, 414, 421)
 
 
 class Operation(Struct, frozen=True, kw_only=True):

@@ -22,6 +22,7 @@ from slotzero.secret import Secret
 from slotzero.units import NS_PER_MS
 from slotzero.web.app import Site, make_app
 from slotzero.web.board import Board
+from slotzero.web.connection import PatientConnection
 from slotzero.web.runs import RunStore
 from slotzero.web.stream import Broadcast
 from slotzero.web.watch import Watch
@@ -87,7 +88,7 @@ async def _serve(request: ServeRequest, listening: socket.socket, stdout: TextIO
             make_app(site),
             log_config=None,
             access_log=False,
-            http="h11",  # the only one with a limit for headers
+            http=PatientConnection,  # on h11, the only one with a limit for headers
             ws="none",
             lifespan="off",
             server_header=False,
