@@ -109,6 +109,8 @@ class BotFeed:
         self._gc_ns = 0
         self._metrics.build.at(__version__, platform.python_version()).set(1)
         self._metrics.started.at().set(clock.wall_ns() / _NS_PER_S)
+        for kind in sorted(_DRIFT):
+            self._metrics.drift.at(kind)  # at zero: a burst that makes the series is no increase to Prometheus
         for component, target in targets.items():
             self._metrics.target.at(component.value).set(target.p95_ms / 1_000)
 
@@ -210,10 +212,11 @@ class BotFeed:
         metrics, positions = self._metrics, report.positions
         metrics.in_flight.at().set(report.in_flight)
         metrics.waiting.at().set(report.admission.waiting)
-        for held in ("open", "stuck"):
+        for held in ("open", "stuck", "graduated"):
             metrics.positions.at(held).set(sum(position.state == held for position in positions))
         metrics.position_value.at().set(sum(value or 0 for value in report.values.values()) / LAMPORTS_PER_SOL)
-        ended = sum(position.pnl_lamports for position in positions if position.state != "open")
+        # What is stuck has ended; what has graduated is held, and so far has only cost.
+        ended = sum(position.pnl_lamports for position in positions if position.state in {"closed", "stuck"})
         metrics.pnl.at().set((report.forgotten_pnl_lamports + ended) / LAMPORTS_PER_SOL)
         metrics.balance.at().set(report.balance / LAMPORTS_PER_SOL)
         metrics.violations.at("double_buy").set(report.double_buys)

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+from typing import Literal
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
@@ -16,7 +17,9 @@ from slotzero.observe.bot import BotFeed, BotState, Ring
 from slotzero.observe.exporter import MetricsServer
 from slotzero.observe.metrics import CONTENT_TYPE, OPENMETRICS_TYPE, Registry
 from slotzero.trace import Component, Trace
-from slotzero.units import DurationNs, LamportsDelta
+from slotzero.trading.journal import PositionRecord
+from slotzero.units import LAMPORTS_PER_SOL, DurationNs, Lamports, LamportsDelta, TokenAmount, WallNs
+from trading_lab import SIGNER, pump_pool
 
 
 class Watched:
@@ -133,6 +136,33 @@ def test_state_of_the_engine_is_shown() -> None:
     assert watched.value("bot_cache_lookups_total", cache="accounts", result="hit") == 37
     assert watched.value("bot_cache_lookups_total", cache="accounts", result="miss") == 3
     assert watched.value("process_resident_memory_bytes") > 10e6
+
+
+def test_first_burst_of_drift_is_an_increase() -> None:
+    assert Watched().value("bot_drift_total", kind="malformed_event") == 0
+
+
+def test_graduated_position_is_held_and_has_not_ended() -> None:
+    states: tuple[Literal["open", "stuck", "graduated", "closed"], ...] = ("open", "stuck", "graduated", "closed")
+    positions = tuple(
+        PositionRecord(
+            id=state,
+            pool=pump_pool(number),
+            wallet=SIGNER.pubkey,
+            bought=TokenAmount(9),
+            tokens=TokenAmount(9),
+            quoted_lamports=Lamports(95),
+            opened_wall_ns=WallNs(1),
+            pnl_lamports=LamportsDelta(-(10**number) * LAMPORTS_PER_SOL),
+            state=state,
+        )
+        for number, state in enumerate(states)
+    )
+    watched = Watched()
+    watched.feed.show(engine_report(positions=positions, forgotten_pnl_lamports=0), BotState())
+    for state in ("open", "stuck", "graduated"):
+        assert watched.value("bot_positions", state=state) == 1
+    assert watched.value("bot_realised_pnl_sol") == -1_010, "the stuck and the closed one"
 
 
 def test_state_is_shown_without_an_engine() -> None:
