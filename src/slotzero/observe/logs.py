@@ -20,7 +20,7 @@ from slotzero.hook import BotEvent, PositionEnded, SnipeDecided
 from slotzero.tracing import trace_id_of
 from slotzero.units import format_sol
 
-__all__ = ["RecordHandler", "line_of_event", "log_file_line"]
+__all__ = ["RecordHandler", "TerminalFormatter", "line_of_event", "log_file_line"]
 
 _MOST_TEXT: Final = 2_000
 _MINT: Final = re.compile(r"[1-9A-HJ-NP-Za-km-z]{32,44}")
@@ -56,6 +56,14 @@ def log_file_line(line: LogLine) -> bytes:
     )
 
 
+class TerminalFormatter(logging.Formatter):
+    """Writes a record's text with nothing in it that a terminal acts on: nodes and coins have a say in errors."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the text; line ends stay."""
+        return "".join(char if char.isprintable() or char == "\n" else "?" for char in super().format(record))
+
+
 class RecordHandler(logging.Handler):
     """Turns the standard library's records into `LogLine`s.
 
@@ -75,6 +83,8 @@ class RecordHandler(logging.Handler):
         text = record.getMessage()
         if record.exc_info is not None and record.exc_info[0] is not None:
             text += f" ({record.exc_info[0].__name__}: {record.exc_info[1]})"
+        # A file's name may hold what no encoder takes; one such line would end the feed, and the run with it.
+        text = text.encode(errors="backslashreplace").decode()
         line = LogLine(
             ts_ns=self._clock.wall_ns(),
             level=record.levelname.lower(),

@@ -42,12 +42,13 @@ class OtlpExporter:
     """
 
     def __init__(self, url: str) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
+        if not _is_address(url):
             raise UsageError(f"--otlp takes an address such as http://127.0.0.1:4318, got {redacted_url(url)}")
+        parts = urlsplit(url)
+        self._host, self._port = parts.hostname or "", parts.port
         self._is_tls = parts.scheme == "https"
-        self._host, self._port = parts.hostname, parts.port
         self._path = parts.path if parts.path not in {"", "/"} else "/v1/traces"
+        self._path += f"?{parts.query}" if parts.query else ""
         self._waiting: deque[SnipeTrace] = deque(maxlen=_MOST_WAITING)
         self._wake = threading.Event()
         self._is_ending = False
@@ -132,3 +133,16 @@ class OtlpExporter:
         finally:
             connection.close()
         return answer.status
+
+
+def _is_address(url: str) -> bool:
+    """Tell whether requests can be sent there. *Pure.*"""
+    try:
+        parts = urlsplit(url)
+        host, _ = (parts.hostname or "").encode("idna"), parts.port
+    except ValueError:  # no port, no IPv6 address, or a name that can be none
+        return False
+    line = parts.path + parts.query
+    return (
+        bool(host) and parts.scheme in {"http", "https"} and line.isascii() and line.isprintable() and " " not in line
+    )

@@ -15,6 +15,7 @@ from rich.logging import RichHandler
 from slotzero.config import Settings, load
 from slotzero.errors import UsageError
 from slotzero.observe.faults import first_fault
+from slotzero.observe.logs import TerminalFormatter
 from slotzero.workloads.record_run import Recorder, RecordReport, record_feed
 
 __all__ = ["record_session"]
@@ -64,7 +65,8 @@ class _Session:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._on_signal)
         handler = RichHandler(console=self._console, show_path=False, show_time=False)
-        logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler], force=True)
+        handler.setFormatter(TerminalFormatter())
+        logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
         try:
             async with asyncio.TaskGroup() as tasks:
                 recording = record_feed(

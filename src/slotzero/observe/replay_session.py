@@ -12,6 +12,7 @@ from slotzero.clock import as_ms, elapsed_ns
 from slotzero.config import load
 from slotzero.observe.console import print_summary
 from slotzero.observe.faults import first_fault
+from slotzero.observe.logs import TerminalFormatter
 from slotzero.observe.run_document import latencies, run_document
 from slotzero.observe.session import with_seed
 from slotzero.workloads.replay_run import TradedReplay, replay_trading
@@ -36,7 +37,8 @@ def replay_session(
         SlotzeroError: What went wrong.
     """
     handler = RichHandler(console=Console(stderr=True), show_path=False, show_time=False)
-    logging.basicConfig(level=logging.ERROR, format="%(message)s", handlers=[handler], force=True)
+    handler.setFormatter(TerminalFormatter())
+    logging.basicConfig(level=logging.ERROR, handlers=[handler], force=True)
     try:
         replay = replay_trading(with_seed(load(config), seed), path, journal=journal)
     except BaseExceptionGroup as group:

@@ -21,6 +21,7 @@ from slotzero.errors import SlotzeroError, UsageError
 from slotzero.hook import Hook
 from slotzero.observe.console import live_view, print_summary
 from slotzero.observe.faults import first_fault
+from slotzero.observe.logs import TerminalFormatter
 from slotzero.observe.run_document import run_document
 from slotzero.observe.telling import TellRequest, told
 from slotzero.trading.wallets.passwords import PasswordSource
@@ -215,4 +216,5 @@ def with_seed(settings: Settings, seed: int | None) -> Settings:
 
 def _configure_logging(console: Console) -> None:
     handler = RichHandler(logging.WARNING, console=console, show_path=False, show_time=False)
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler], force=True)
+    handler.setFormatter(TerminalFormatter())
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)

@@ -37,7 +37,8 @@ class PatientConnection(H11Protocol):
     def _look(self, answered: object) -> None:
         """Close if nothing is under way and the newest request is still the one that was `answered` before."""
         newest = self.cycle
-        if newest and not newest.response_complete:  # type: ignore[redundant-expr]  # None before the first, undeclared
+        # None before the first request, though uvicorn declares it as never None
+        if newest is not None and not newest.response_complete:  # type: ignore[redundant-expr]
             self._look_later(self)  # which is no request
         elif newest is answered:
             self.transport.close()

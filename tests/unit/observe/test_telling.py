@@ -19,7 +19,7 @@ from slotzero.errors import UsageError
 from slotzero.hook import PositionEnded, SnipeDecided
 from slotzero.observe import telling
 from slotzero.observe.line_writer import LineWriter
-from slotzero.observe.logs import RecordHandler, line_of_event, log_file_line
+from slotzero.observe.logs import RecordHandler, TerminalFormatter, line_of_event, log_file_line
 from slotzero.observe.otlp_export import OtlpExporter
 from slotzero.observe.telling import TellRequest, told
 from slotzero.secret import Secret
@@ -84,6 +84,19 @@ def test_what_failed_is_named_and_long_lines_are_cut() -> None:
     assert len(lines[1].message) == 2_000
 
 
+def test_line_that_no_encoder_takes_is_made_fit_for_one() -> None:
+    lines: list[LogLine] = []
+    with logged(lines) as logger:
+        logger.warning("no file %s", b"/tmp/\xff".decode(errors="surrogateescape"))
+    assert msgspec.json.decode(log_file_line(lines[0]))["message"] == "no file /tmp/\\udcff"
+
+
+def test_terminal_gets_nothing_it_acts_on() -> None:
+    text = "the node says \x1b]0;title\x07 \x9b2J \u202egnorw\r and\nmore"
+    record = logging.makeLogRecord({"msg": "%s", "args": (text,)})
+    assert TerminalFormatter().format(record) == "the node says ?]0;title? ?2J ?gnorw? and\nmore"
+
+
 def test_line_feeds_do_not_make_lines() -> None:
     lines: list[LogLine] = []
     with logged(lines) as logger:
@@ -141,7 +154,7 @@ class Collector(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         status = self.answers.pop(0) if self.answers else 200
         if status == 200:
-            assert self.path == "/v1/traces"
+            assert self.path in {"/v1/traces", "/v1/traces?key=1"}
             assert self.headers["Content-Type"] == "application/json"
             self.bodies.append(body)
         self.send_response(status)
@@ -246,7 +259,19 @@ def test_absent_collector_loses_the_oldest_only() -> None:
     assert (exporter.dropped, len(exporter._waiting)) == (2, 2_048)
 
 
-@pytest.mark.parametrize("address", ["127.0.0.1:4318", "ftp://127.0.0.1", "", "http://", "unix:/x"])
+def test_key_in_the_query_reaches_the_collector(collector: str) -> None:
+    with OtlpExporter(f"{collector}/v1/traces?key=1") as exporter:
+        exporter.put(bought())
+    assert exporter.sent == 1
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("127.0.0.1:4318", "ftp://127.0.0.1", "", "http://", "unix:/x", "http://[::1", "http://127.0.0.1:99999"),
+        *("http://a..b:4318", f"http://{'a' * 64}.x", "http://127.0.0.1/v1 x", "http://127.0.0.1/\u00e9"),
+    ],
+)
 def test_what_is_no_address_is_refused(address: str) -> None:
     with pytest.raises(UsageError, match="--otlp"):
         OtlpExporter(address)
