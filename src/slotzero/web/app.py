@@ -154,11 +154,12 @@ class Site:
             one
             for one in self.board.positions()
             if query.state in {"all", one.state} or (query.state == "held" and one.state != "closed")
-        ][: query.limit]
+        ]
+        listed, view = found[: query.limit], self.board.view
         if query.format == "csv":
-            return _csv(found, _POSITION_COLUMNS, "positions")
-        view = self.board.view
-        return _json(Positions(positions=tuple(found), halted="" if view is None else view.status.halted))
+            return _csv(listed, _POSITION_COLUMNS, "positions")
+        halted = "" if view is None else view.status.halted
+        return _json(Positions(positions=tuple(listed), halted=halted, total=len(found)))
 
     async def snipes(self, request: Request) -> Response:
         """Answer with the traces that are remembered."""

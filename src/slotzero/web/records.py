@@ -166,10 +166,15 @@ class Position(Struct, frozen=True, kw_only=True):
 
 
 class Positions(Struct, frozen=True, kw_only=True):
-    """Held ones first, then closed ones, newest first."""
+    """Held ones first, then closed ones, newest first.
+
+    Attributes:
+        total: How many there are of what was asked for; beyond the limit they are left out here.
+    """
 
     positions: tuple[Position, ...]
     halted: str
+    total: int = 0
 
 
 class Snipes(Struct, frozen=True, kw_only=True):

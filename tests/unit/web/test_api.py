@@ -63,6 +63,11 @@ async def test_positions_are_chosen_by_state(api: httpx.AsyncClient) -> None:
         assert len(found["positions"]) == number
 
 
+async def test_positions_beyond_the_limit_are_counted(api: httpx.AsyncClient) -> None:
+    found = (await api.get("/api/v1/positions?limit=1")).json()
+    assert (len(found["positions"]), found["total"]) == (1, 2)
+
+
 async def test_snipes_come_without_stages_unless_asked_for(api: httpx.AsyncClient) -> None:
     for query, number in (("", 0), ("?stages=true", 9)):
         found = (await api.get(f"/api/v1/snipes{query}")).json()

@@ -44,6 +44,11 @@ export function age(ms) {
   return seconds < 90 ? `${seconds} s` : seconds < 5400 ? `${Math.round(seconds / 60)} min` : `${Math.round(seconds / 3600)} h`;
 }
 export const brief = (text) => (text.length > 12 ? `${text.slice(0, 4)}…${text.slice(-4)}` : text);
+// A stranger's text: without what is invisible or turns what stands after it around, and no longer than a cell.
+export const strange = (text, most = 24) => {
+  const letters = [...text.slice(0, 4 * most).replace(/[\p{C}\p{Zl}\p{Zp}]/gu, "?").trim()];
+  return letters.length > most ? `${letters.slice(0, most - 1).join("")}…` : letters.join("");
+};
 export const title = (component) => component[0] + component.slice(1).toLowerCase().replaceAll("_", " ");
 const WORDS = { ok: "within", near: "near", over: "beyond", idle: "no data" };
 const MARKS = { ok: "✓", near: "▲", over: "✕", idle: "·" };
