@@ -236,7 +236,7 @@ class BotFeed:
         for purpose, number in report.rpc_calls.items():
             metrics.rpc_calls.at(purpose).reach(number)
         for endpoint in report.endpoints:
-            metrics.endpoint_up.at(endpoint.name).set(0 if endpoint.state == "open" else 1)
+            metrics.endpoint_up.at(endpoint.name).set(1 if endpoint.state == "closed" else 0)
             metrics.endpoint_lag.at(endpoint.name).set(endpoint.lag_slots)
             latency = endpoint.latency_ns
             metrics.endpoint_latency.at(endpoint.name).set(None if latency is None else latency / _NS_PER_S)

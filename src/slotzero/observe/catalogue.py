@@ -120,7 +120,9 @@ class BotMetrics:
             bounds=lambda _: LAG_S,
         )
         self.endpoint_up = registry.gauge(
-            "bot_endpoint_up", "1 while an endpoint is asked, 0 while its breaker is open.", "endpoint"
+            "bot_endpoint_up",
+            "1 while an endpoint is asked, 0 while its breaker is open or tries it with one call.",
+            "endpoint",
         )
         self.endpoint_latency = registry.gauge(
             "bot_endpoint_latency_seconds", "Average latency of an endpoint's probes.", "endpoint"

@@ -6,6 +6,7 @@ from typing import Literal
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
+import msgspec
 import pytest
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
@@ -136,6 +137,15 @@ def test_state_of_the_engine_is_shown() -> None:
     assert watched.value("bot_cache_lookups_total", cache="accounts", result="hit") == 37
     assert watched.value("bot_cache_lookups_total", cache="accounts", result="miss") == 3
     assert watched.value("process_resident_memory_bytes") > 10e6
+
+
+@pytest.mark.parametrize(("state", "up"), [("closed", 1), ("half_open", 0), ("open", 0)])
+def test_endpoint_that_is_only_probed_is_not_up(state: str, up: int) -> None:
+    watched, report = Watched(), engine_report()
+    (endpoint,) = report.endpoints
+    probed = msgspec.structs.replace(endpoint, state=state)
+    watched.feed.show(msgspec.structs.replace(report, endpoints=(probed,)), BotState())
+    assert watched.value("bot_endpoint_up", endpoint="main") == up
 
 
 def test_first_burst_of_drift_is_an_increase() -> None:
