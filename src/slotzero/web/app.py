@@ -266,7 +266,7 @@ class Site:
     async def _act(self, command: Command) -> Response:
         hello = self.board.hello
         if hello is None:
-            raise HTTPException(409, "no bot is running")
+            raise HTTPException(409, "no bot answers")
         log.warning("%s was asked for on the page", command.command)
         try:
             status = await asyncio.to_thread(_ask, self.state, hello.pid, command)
@@ -302,7 +302,7 @@ class Site:
         openmetrics = "application/openmetrics-text" in request.headers.get("accept", "")
         text = await self.watch.metrics(openmetrics=openmetrics)
         if text is None:
-            raise HTTPException(503, "no bot is running, so there is nothing to scrape")
+            raise HTTPException(503, "no bot answers, so there is nothing to scrape")
         return Response(text, headers={"Content-Type": _OPENMETRICS if openmetrics else _PROMETHEUS})
 
 

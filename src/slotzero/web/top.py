@@ -133,7 +133,7 @@ class TopApp(App[None]):
 
     def _show(self, live: Performance, held: Positions) -> None:
         counts = live.counts
-        who = "no bot is running" if live.bot is None else f"{live.bot.cluster}, process {live.bot.pid}"
+        who = "no bot answers" if live.bot is None else f"{live.bot.cluster}, process {live.bot.pid}"
         self.query_one("#verdict", Static).update(
             f"[{_COLOURS[live.verdict]}]{_MARKS[live.verdict]}[/]  {who}   "
             f"seen {counts.detected}  bought {counts.bought}  "

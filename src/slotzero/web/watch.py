@@ -17,6 +17,8 @@ __all__ = ["Watch"]
 
 _LOOK_AGAIN_S: Final = 0.5
 _SCRAPE_WITHIN_S: Final = 2.0
+_SILENT_S: Final = 10.0
+"""A bot tells something four times a second; one that is silent for so long has stopped, and its figures are old."""
 _BYTES_PER_MB: Final = 1e6
 _CPU_EVERY: Final = 4
 _decode_frame = msgspec.json.Decoder(FeedFrame).decode
@@ -31,13 +33,17 @@ class Watch:
         state: The user's folder for what programs keep.
         clock: Time.
         pid: Which bot; None = the one that began last.
+        silent_s: How long a bot may say nothing before it counts as gone.
     """
 
-    def __init__(self, board: Board, state: Path, *, clock: Clock, pid: int | None) -> None:
+    def __init__(
+        self, board: Board, state: Path, *, clock: Clock, pid: int | None, silent_s: float = _SILENT_S
+    ) -> None:
         self._board = board
         self._state = state
         self._clock = clock
         self._pid = pid
+        self._silent_s = silent_s
         self._process: psutil.Process | None = None
         self._cpu: float | None = None
         self._turn = 0
@@ -99,11 +105,15 @@ class Watch:
         told = False
         try:
             writer.write(msgspec.json.encode(FeedAsk(what="frames")) + b"\n")
-            while line := await reader.readline():
+            while True:
+                async with asyncio.timeout(self._silent_s):
+                    line = await reader.readline()
+                if not line:
+                    break
                 self._take(_decode_frame(line))
                 told = True
-        except (OSError, msgspec.MsgspecError, ValueError):
-            pass  # gone, or of another version: looked for again
+        except (OSError, TimeoutError, msgspec.MsgspecError, ValueError):
+            pass  # gone, silent, or of another version: looked for again
         finally:
             writer.close()
             self._board.on_gone()

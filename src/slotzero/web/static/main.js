@@ -52,7 +52,7 @@ addEventListener("popstate", () => void show(false));
 const status = document.getElementById("link");
 const about = document.getElementById("about");
 listen(() => {
-  const words = { live: `watching ${live.newest?.bot?.cluster ?? ""}`, waiting: "no bot is running", lost: "reconnecting" };
+  const words = { live: `watching ${live.newest?.bot?.cluster ?? ""}`, waiting: "no bot answers", lost: "reconnecting" };
   if (status.dataset.state !== live.state || status.textContent !== words[live.state]) { status.dataset.state = live.state; status.textContent = words[live.state]; }
   const bot = live.newest?.bot;
   about.textContent = bot ? `slotzero ${bot.version}, process ${bot.pid}` : "slotzero";
