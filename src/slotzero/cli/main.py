@@ -67,7 +67,9 @@ def main() -> None:
     try:
         app()
     except SlotzeroError as error:
-        typer.echo(f"slotzero: {error}", err=True)
+        # A node's own words stand in some: nothing in them may act on the terminal.
+        said = "".join(char if char.isprintable() or char == "\n" else "?" for char in str(error))
+        typer.echo(f"slotzero: {said}", err=True)
         sys.exit(_WRONG_USE if isinstance(error, UsageError) else _FAULT)
     except KeyboardInterrupt:
         sys.exit(_INTERRUPTED)
