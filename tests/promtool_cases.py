@@ -363,6 +363,14 @@ def _watch_cases() -> list[Case]:
             stale,
         ),
         Case(
+            "no run for two days, by a process that has ended",
+            "SlotzeroBenchmarkStale",
+            {run: "0x3"},
+            (10 * days + 30,),
+            (10 * days - 10,),
+            stale,
+        ),
+        Case(
             "a run within two days",
             "SlotzeroBenchmarkStale",
             {run: f"0x{days}"},

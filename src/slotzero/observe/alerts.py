@@ -19,7 +19,7 @@ from slotzero.observe.buckets import component_ms
 from slotzero.observe.rules import Alert, Group, Record, Severity
 from slotzero.perf.types import BenchmarkResult
 
-__all__ = ["JOB", "LEAST_OPERATIONS", "REQUIRED", "Limit", "alert_groups", "measured_groups"]
+__all__ = ["HISTORY_JOB", "JOB", "LEAST_OPERATIONS", "REQUIRED", "Limit", "alert_groups", "measured_groups"]
 
 JOB: Final = "slotzero"
 """The scrape job the shipped configuration uses."""
@@ -28,7 +28,11 @@ WINDOW: Final = "10m"
 LEAST_OPERATIONS: Final = 10
 """Operations within the window for a quantile or a rate to be judged."""
 _FRESH_S: Final = 900
+HISTORY_JOB: Final = "slotzero-history"
+"""The job of stored results."""
 _STALE_S: Final = 2 * 86_400
+_REMEMBERED: Final = "7d"
+"""How long a component that is measured no longer is missed."""
 _BY: Final = "job, instance, component"
 _SHOWN_WHOLE: Final = 10
 _MARGIN: Final = 1.5
@@ -258,6 +262,7 @@ def _decimals(value: float) -> int:
 
 def _watch() -> tuple[Alert, ...]:
     own = f'{{job=~"{JOB}.*"}}'
+    last_run = f'benchmark_last_run_timestamp_seconds{{job!="{HISTORY_JOB}"}}'
     return (
         Alert(
             name="SlotzeroDown",
@@ -315,7 +320,8 @@ def _watch() -> tuple[Alert, ...]:
         ),
         Alert(
             name="SlotzeroBenchmarkStale",
-            expr=f"time() - max by (job, component) (benchmark_last_run_timestamp_seconds) > {_STALE_S}",
+            # Over a week, since the process that measured ends, and its series with it. What was backfilled is old.
+            expr=f"time() - max by (job, component) (last_over_time({last_run}[{_REMEMBERED}])) > {_STALE_S}",
             severity="warning",
             for_s=300,
             keep_s=0,

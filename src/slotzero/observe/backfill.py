@@ -16,6 +16,7 @@ from typing import Final, TypeAlias
 import msgspec
 
 from slotzero.errors import UsageError
+from slotzero.observe.alerts import HISTORY_JOB
 from slotzero.observe.buckets import LOAD_MS, component_ms
 from slotzero.observe.catalogue import LabMetrics
 from slotzero.observe.lab import OK, folded
@@ -29,7 +30,6 @@ from slotzero.workloads.targets import TARGETS
 
 __all__ = ["HISTORY_JOB", "history", "version_of"]
 
-HISTORY_JOB: Final = "slotzero-history"
 _STEP_S: Final = 15
 _BEFORE_STEPS: Final = 4
 _AFTER_STEPS: Final = 20
