@@ -4,6 +4,7 @@ A run's id is its file's name without ".json"; only names of a plain form are lo
 outside of the two folders. Links are not followed.
 """
 
+import re
 from collections import OrderedDict
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
@@ -35,6 +36,7 @@ from slotzero.workloads.comparing import compare_files
 __all__ = ["RUN_ID", "NoSuchRunError", "RunStore"]
 
 RUN_ID: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
+_is_id = re.compile(RUN_ID).fullmatch
 _MOST_RUNS: Final = 500
 _MOST_CACHED: Final = 8
 """Whole documents: the list keeps what it shows of a run, and nothing else of it."""
@@ -83,6 +85,9 @@ class RunStore:
         newest = sorted(versions, key=lambda one: (one[0].written_ns, one[1]), reverse=True)[:_MOST_RUNS]
         listed: dict[_Version, RunEntry] = {}
         for version, name in newest:
+            if _is_id(name) is None:
+                unreadable[name] = "name it with letters, digits, '.', '_' and '-' alone, at most 100, to see it here"
+                continue
             try:
                 listed[version] = self._listed.get(version) or _entry(name, _stored_in(version.path))
             except SlotzeroError as error:

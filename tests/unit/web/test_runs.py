@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+import pytest
+
 from report_lab import full_document
 from slotzero.perf.result_file import write_result_file
 from slotzero.web.runs import RunStore
@@ -37,3 +39,11 @@ def test_file_is_read_for_the_list_when_it_is_new_and_not_again(tmp_path: Path) 
     found = store.list()
     assert len(found.runs) == 99
     assert set(found.unreadable) == {"050"}
+
+
+@pytest.mark.parametrize("name", ["my run", "a#b", "a?b", ".hidden", "a\nb", "x" * 101])
+def test_run_whose_name_cannot_be_asked_for_is_told_and_not_listed(tmp_path: Path, name: str) -> None:
+    write_result_file(tmp_path / f"{name}.json", full_document())
+    found = RunStore(tmp_path).list()
+    assert found.runs == ()
+    assert "letters, digits" in found.unreadable[name]
