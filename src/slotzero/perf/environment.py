@@ -19,9 +19,9 @@ import platform
 import sys
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
-from typing import Final
+from typing import Annotated, Final
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from slotzero import __version__
 from slotzero.clock import SystemClock, elapsed_ns, mono_ns
@@ -43,6 +43,8 @@ REFERENCE: Final = "reference/1"
 """The version of the reference work. Its code is never changed: another one gets another name."""
 _REFERENCE_TEXT: Final = json.dumps({f"key{n}": [n, n * n, {"even": n % 2 == 0}] for n in range(40)})
 _REFERENCE_RUNS: Final = 15
+_NEVER_MS: Final = 253_402_300_799_999
+"""The last millisecond of the year 9999, beyond which no calendar goes."""
 _CPU: Final = "/sys/devices/system/cpu/cpu0/cpufreq"
 _CLOCK: Final = "/sys/devices/system/clocksource/clocksource0/current_clocksource"
 
@@ -119,7 +121,7 @@ class Passport(Struct, frozen=True, kw_only=True):
     gc_frozen: int
     load_1m: float | None
     cpu_pressure_percent: float | None
-    ts_ms: int
+    ts_ms: Annotated[int, Meta(ge=0, le=_NEVER_MS)]
     extra: dict[str, str] = {}
 
 

@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from report_lab import full_document
@@ -47,3 +48,14 @@ def test_run_whose_name_cannot_be_asked_for_is_told_and_not_listed(tmp_path: Pat
     found = RunStore(tmp_path).list()
     assert found.runs == ()
     assert "letters, digits" in found.unreadable[name]
+
+
+@pytest.mark.parametrize("ts_ms", [10**18, -1])
+def test_run_of_no_time_that_a_calendar_has_is_damaged_and_hides_no_other(tmp_path: Path, ts_ms: int) -> None:
+    write_result_file(tmp_path / "good.json", full_document())
+    document = msgspec.json.decode((tmp_path / "good.json").read_bytes())
+    document["environment"]["ts_ms"] = ts_ms
+    (tmp_path / "bad.json").write_bytes(msgspec.json.encode(document))
+    found = RunStore(tmp_path).list()
+    assert [run.id for run in found.runs] == ["good"]
+    assert "damaged" in found.unreadable["bad"]
