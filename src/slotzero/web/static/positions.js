@@ -9,7 +9,7 @@ const STATES = { open: "ok", stuck: "over", graduated: "near", closed: "idle" };
 export async function positionsView(root, { query, go }) {
   const state = query.get("state") ?? "all";
   const choose = h("select", { id: "state", onchange: (event) => go(`/positions?state=${event.target.value}`) },
-    ["all", "held", "closed", "stuck"].map((one) => h("option", { value: one, selected: one === state }, one)));
+    ["all", "held", "open", "stuck", "graduated", "closed"].map((one) => h("option", { value: one, selected: one === state }, one)));
   const panic = h("button", { type: "button", class: "danger", onclick: () => act("Sell everything and stop buying?", "Every position is sold at any price, and nothing is bought until you release it.", "/api/v1/panic", { reason: "from the page" }) }, "Panic");
   const resume = h("button", { type: "button", onclick: () => act("Go on buying?", "Takes the kill switch off.", "/api/v1/resume") }, "Release");
   const body = h("div", {}), said = h("div", {});

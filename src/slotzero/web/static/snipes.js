@@ -13,7 +13,7 @@ async function listView(root, { query, go }) {
   const api = `/api/v1/snipes?${new URLSearchParams({ order, outcome, limit: "50" })}`;
   const body = h("div", {});
   root.append(h("div", { class: "head" }, h("h1", {}, "Snipes"), exports({ JSON: `${api}&stages=true`, CSV: `${api}&format=csv` }, "snipes")),
-    h("div", { class: "row" }, h("label", { for: "order" }, "First"), select("order", order, ["newest", "slowest"], "order"), h("label", { for: "outcome" }, "Outcome"), select("outcome", outcome, ["all", "bought", "refused", "failed", "closed", "stuck"], "outcome")), h("p", {}), body);
+    h("div", { class: "row" }, h("label", { for: "order" }, "First"), select("order", order, ["newest", "slowest"], "order"), h("label", { for: "outcome" }, "Outcome"), select("outcome", outcome, ["all", "bought", "refused", "failed", "unknown", "closed", "stuck"], "outcome")), h("p", {}), body);
   const update = async () => {
     try {
       const { snipes } = await ask(api);
