@@ -1,8 +1,10 @@
 """Lines into a file from a thread of its own: no disk holds up the event loop.
 
-Full: the newest is dropped and counted.
+Full: the newest is dropped and counted. What is not in the file is told, at once why and at the end how much.
 """
 
+import contextlib
+import logging
 import queue
 import threading
 from collections.abc import Callable
@@ -14,6 +16,7 @@ from slotzero.errors import UsageError
 
 __all__ = ["LineWriter"]
 
+_log = logging.getLogger(__name__)
 _MOST_WAITING: Final = 16_384
 _BATCH: Final = 256
 
@@ -56,16 +59,21 @@ class LineWriter(Generic[T]):
             raise UsageError(f"{self._path} cannot be written: {error.strerror or error}") from error
 
         def work() -> None:
-            with file:
+            # What a full disk did not take is tried once more by closing, and fails once more.
+            with contextlib.suppress(OSError), file:
                 more = True
                 while more:
                     batch, more = self._take()
-                    if batch and not self.fault:
+                    if self.fault:
+                        self.dropped += len(batch)
+                    elif batch:
                         try:
                             file.write(b"".join(self._encode(item) + b"\n" for item in batch))
                             file.flush()
                         except OSError as error:  # a full disk stops the file, not the bot
                             self.fault = f"{self._path} cannot be written: {error.strerror or error}"
+                            self.dropped += len(batch)
+                            _log.warning("%s; nothing more is written into it in this run", self.fault)
 
         self._thread = threading.Thread(target=work, name=f"lines {self._path.name}", daemon=True)
         self._thread.start()
@@ -78,6 +86,8 @@ class LineWriter(Generic[T]):
         assert self._thread is not None
         self._waiting.put(None)
         self._thread.join()
+        if self.dropped:
+            _log.warning("%s: %d lines are not in it", self._path, self.dropped)
 
     def _take(self) -> tuple[list[T], bool]:
         """Wait for something; return it with what else is there, and whether more may come."""

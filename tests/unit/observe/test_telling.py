@@ -133,6 +133,16 @@ def _decimal(number: int) -> bytes:
     return b"%d" % number
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is always full")
+def test_full_disk_is_told_with_what_was_lost(caplog: pytest.LogCaptureFixture) -> None:
+    with LineWriter(Path("/dev/full"), _decimal) as writer:
+        for number in range(300):
+            writer.put(number)
+    first, last = caplog.messages
+    assert first.startswith("/dev/full cannot be written: No space left on device; nothing more")
+    assert last == "/dev/full: 300 lines are not in it"
+
+
 def test_new_file_is_its_owners_alone(tmp_path: Path) -> None:
     with LineWriter(tmp_path / "new", bytes):
         pass
