@@ -194,6 +194,31 @@ def test_views_are_reached_by_keyboard_and_history(browser: Browser, server: Pag
     context.close()
 
 
+def test_pause_ends_with_the_view_that_says_so(browser: Browser, server: PageServer) -> None:
+    context = browser.new_context()
+    page = Watched(context, server.url).show("/live")
+    page.wait_for_selector("figure canvas")
+    page.click("text=Pause")
+    page.click("#tabs a[data-view=snipes]")
+    page.wait_for_selector("div[data-view=snipes] tbody tr")
+    first = page.text_content("tbody")
+    page.wait_for_function("(first) => document.querySelector('tbody').textContent !== first", arg=first)
+    page.click("#tabs a[data-view=live]")
+    page.wait_for_selector("button[aria-pressed=false] >> text=Pause")
+    context.close()
+
+
+def test_table_with_the_focus_in_it_goes_on_and_keeps_it(browser: Browser, server: PageServer) -> None:
+    context = browser.new_context()
+    page = Watched(context, server.url).show("/snipes")
+    page.wait_for_selector("tbody tr")
+    focused = page.evaluate("() => { const link = document.querySelector('tbody a'); link.focus(); return link.href; }")
+    first = page.text_content("tbody")
+    page.wait_for_function("(first) => document.querySelector('tbody').textContent !== first", arg=first)
+    assert page.evaluate("document.activeElement.href") == focused
+    context.close()
+
+
 def test_view_is_saved_as_one_file_that_needs_nothing(browser: Browser, server: PageServer, tmp_path: Path) -> None:
     context = browser.new_context(accept_downloads=True)
     watched = Watched(context, server.url)

@@ -75,12 +75,15 @@ export async function ask(address, options = {}) {
   return body;
 }
 export const notice = (text, kind = "") => h("div", { class: `notice ${kind}`, role: kind ? "alert" : "note" }, text);
-// Replaces children only where something changed, so that focus and selection live through a refresh.
+// Replaces children only where something changed and nothing is being pressed; the focus goes where it was.
 export function refresh(holder, made) {
   const old = holder.firstElementChild;
-  if (old && old.isEqualNode(made)) return;
-  if (old && old.contains(document.activeElement) && document.activeElement !== old) return;
-  const left = old?.scrollLeft ?? 0;
+  if (old && (old.isEqualNode(made) || old.matches(":active"))) return;
+  const left = old?.scrollLeft ?? 0, focused = old?.contains(document.activeElement) ? document.activeElement : null;
   holder.replaceChildren(made);
   made.scrollLeft = left;
+  if (!focused) return;
+  const same = focused === old ? made : [...made.querySelectorAll("a, button")].find((one) => key(one) === key(focused));
+  (same ?? made).focus({ preventScroll: true });
 }
+const key = (one) => one.dataset.key ?? one.getAttribute("href");

@@ -34,5 +34,5 @@ export function connect() {
     // A browser gives up on an answer that is no stream (a server that is just going down): begin again.
     if (source.readyState === EventSource.CLOSED) setTimeout(connect, 1000);
   });
-  document.addEventListener("visibilitychange", () => { if (!document.hidden) tell(); });
 }
+document.addEventListener("visibilitychange", () => { if (!document.hidden) tell(); });

@@ -36,7 +36,8 @@ export function liveView(root) {
     h("h2", {}, "Every target"), targets, h("h2", {}, "The whole system"), system, h("h2", {}, "What became of the pools"), outcomes);
   const update = () => { if (live.newest) draw(live.newest, strip, tiles, targets, system, outcomes, charts); };
   update();
-  return listen(update);
+  const leave = listen(update);
+  return () => { leave(); live.isPaused = false; };  // the other views have no button that says so
 }
 
 function draw(tick, strip, tiles, targets, system, outcomes, charts) {

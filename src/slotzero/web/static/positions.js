@@ -39,7 +39,7 @@ function tableOf(positions) {
     const result = held && one.value_lamports !== null ? one.value_lamports - one.quoted_lamports : one.pnl_lamports;
     return [h("a", { href: `/snipes/${one.mint}`, title: one.mint }, name(one)), badge(STATES[one.state] ?? "idle", one.state), sol(one.quoted_lamports), held ? sol(one.value_lamports) : "–", held ? sol(one.stop_lamports) : "–",
       h("span", { class: result >= 0 ? "gain" : "loss" }, sol(result, true)), one.opened_ms === null ? "–" : age(one.opened_ms), one.venue, one.reason.replaceAll("_", " ") || "–",
-      held ? h("button", { type: "button", "aria-label": `Close ${name(one)}`, onclick: () => act(`Sell ${name(one)} now?`, `${number(one.tokens)} units of ${one.mint}, at whatever they bring.`, `/api/v1/positions/${encodeURIComponent(one.id)}/close`) }, "Close") : ""];
+      held ? h("button", { type: "button", "data-key": one.id, "aria-label": `Close ${name(one)}`, onclick: () => act(`Sell ${name(one)} now?`, `${number(one.tokens)} units of ${one.mint}, at whatever they bring.`, `/api/v1/positions/${encodeURIComponent(one.id)}/close`) }, "Close") : ""];
   });
   return table("Positions", heads, rows, "No position yet. A bot that runs shows them here as soon as a buy has landed.");
 }
