@@ -33,7 +33,7 @@ export async function positionsView(root, { query, go }) {
 }
 const name = (one) => strange(one.symbol) || brief(one.mint);
 function tableOf(positions) {
-  const heads = [{ text: "Coin" }, { text: "State" }, { text: "Quoted", class: "n" }, { text: "Would bring", class: "n" }, { text: "Stop", class: "n wide" }, { text: "Result", class: "n" }, { text: "Age", class: "n wide" }, { text: "Venue", class: "wide" }, { text: "Why", class: "wide" }, { text: "Act" }];
+  const heads = [{ text: "Coin" }, { text: "State" }, { text: "Quoted", class: "n" }, { text: "Would bring", class: "n" }, { text: "Stop", class: "n wide" }, { text: "Result", class: "n" }, { text: "Age", class: "n wide" }, { text: "Venue", class: "wide" }, { text: "Why", class: "wide wrap-text" }, { text: "Act" }];
   const rows = positions.map((one) => {
     const held = one.state !== "closed";
     const result = held && one.value_lamports !== null ? one.value_lamports - one.quoted_lamports : one.pnl_lamports;
