@@ -22,9 +22,9 @@ def read_journal(path: Path) -> dict[str, JournalState]:
         raise JournalError(f"there is no journal at {path}; a run writes one")
     states: dict[str, JournalState] = {}
     try:
-        with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+        with contextlib.closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
             for chain, wall_ns, body in connection.execute("SELECT chain, wall_ns, body FROM events ORDER BY seq"):
                 states.setdefault(chain, JournalState(kept=None)).apply(decode_event(body), WallNs(wall_ns))
-    except (sqlite3.DatabaseError, ValueError, TypeError) as error:
+    except (sqlite3.DatabaseError, ValueError, TypeError, RecursionError) as error:
         raise JournalError(f"{path} cannot be read as a journal: {error}") from error
     return states

@@ -52,6 +52,18 @@ _ROW: Final = "(?, ?, ?, ?)"
 _CLAIM: Final = "INSERT OR IGNORE INTO claims VALUES (?, ?)"
 _BEFORE_CLAIMS: Final = "1"
 _MAGIC: Final = b"SQLite format 3\x00"
+_PASSING: Final = frozenset(
+    {
+        sqlite3.SQLITE_PERM,
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_CANTOPEN,
+    }
+)
+"""Errors that say nothing against what stands in the file."""
 _MAX_GROUP: Final = 240
 """Of four values each: SQLite before 3.32 takes at most 999 of them in a statement."""
 
@@ -103,7 +115,8 @@ class SqliteJournal(Journal):
     def _lock(self) -> None:
         try:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            lock_path = self.path.with_name(self.path.name + ".lock")
+            file = self.path.resolve()  # a link to the same file is another name, and must not be another lock
+            lock_path = file.with_name(file.name + ".lock")
             self._lock_file = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -154,6 +167,11 @@ class SqliteJournal(Journal):
             finally:
                 connection.close()
         except (sqlite3.Error, ValueError, TypeError, RecursionError) as error:
+            if isinstance(error, sqlite3.Error) and _is_passing(error):  # a new journal would know of no position
+                raise JournalError(
+                    f"the journal {self.path} cannot be used now ({error}); end what else has it open, or make room "
+                    "on its disk, and start again"
+                ) from error
             raise JournalError(
                 f"the journal {self.path} cannot be read ({error}); keep it aside and name another with [journal] path"
             ) from error
@@ -240,6 +258,12 @@ class SqliteJournal(Journal):
                 entry.settle(Written())
             else:
                 entry.settle(AlreadyClaimed(by=self.bot) if entry in taken else Claimed())
+
+
+def _is_passing(error: sqlite3.Error) -> bool:
+    """Tell whether an error is of the disk or of another program, not of the file's content."""
+    code = getattr(error, "sqlite_errorcode", None)  # not there where the binding itself has raised it
+    return isinstance(code, int) and code & 0xFF in _PASSING
 
 
 def _version(connection: sqlite3.Connection) -> str:

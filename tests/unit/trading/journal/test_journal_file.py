@@ -89,6 +89,30 @@ async def test_second_journal_in_the_same_process_is_locked_out(tmp_path: Path) 
     assert list((await state_in(path)).intents) == ["buy"]
 
 
+async def test_link_to_a_journal_in_use_is_locked_out(tmp_path: Path) -> None:
+    path, link = tmp_path / "journal", tmp_path / "link"
+    async with opened(path):
+        link.symlink_to(path)
+        with pytest.raises(JournalLockedError):
+            await state_in(link)
+    assert not (tmp_path / "link.lock").exists()
+
+
+async def test_journal_that_another_program_has_locked_is_not_said_to_be_unreadable(tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    async with opened(path) as journal:
+        await journal.append(buy_event())
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("PRAGMA locking_mode=EXCLUSIVE")
+    other.execute("BEGIN EXCLUSIVE")
+    refusal = await refusal_of(path)
+    other.close()
+    assert "database is locked" in refusal
+    assert "aside" not in refusal  # whoever does that forgets what is held
+    assert is_one_sentence_about(refusal, path)
+    assert list((await state_in(path)).intents) == ["buy"]
+
+
 async def test_lock_is_free_again_after_a_file_that_could_not_be_read(tmp_path: Path) -> None:
     path = tmp_path / "journal"
     path.write_bytes(b"garbage" * 1_000)
