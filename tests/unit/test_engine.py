@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 import pytest
@@ -22,6 +22,7 @@ from slotzero.solana.geyser_proto import geyser_pb2 as geyser
 from slotzero.solana.geyser_proto import solana_storage_pb2 as storage
 from slotzero.solana.pubsub import Connection, PubSub
 from slotzero.trading.fee_policy import FeeRules
+from slotzero.trading.fees import LAMPORTS_PER_SIGNATURE
 from slotzero.trading.journal import (
     IntentExpired,
     IntentFailed,
@@ -56,6 +57,9 @@ from trading_lab import (
     trade_in,
     until,
 )
+
+if TYPE_CHECKING:
+    from slotzero.trading.wallets.book import WalletStanding
 
 SETTINGS = msgspec.structs.replace(QUICK, safety=SafetySettings(gate="none"))
 BASE = moved(LAUNCH, 10_000_000_000)
@@ -260,9 +264,46 @@ async def test_restart_counts_what_earlier_runs_have_spent_and_how_often(tmp_pat
     run = Run(tmp_path)
     failed = IntentFailed(intent="c", slot=Slot(9), reason="r", lamports_delta=LamportsDelta(-5_000))
     await run.left(bought(), landed(), bought("c"), failed, bought("d"), IntentExpired(intent="d"))
-    (standing,) = (await run()).wallets
+    seen: list[WalletStanding] = []
+
+    async def look(engine: Engine) -> None:
+        await run.has_begun()
+        seen.append(engine._parts.context.book.standing(SIGNER.pubkey, run.clock.mono_ns()))  # before an hour has flown
+        engine.stop()
+
+    await run(look)
+    (standing,) = seen
     assert standing.spent_hour_lamports == standing.spent_day_lamports == 100_005_000
     assert standing.uses == 2
+
+
+@pytest.mark.parametrize("is_landed", [True, False])
+async def test_restart_counts_a_buy_without_an_end_as_spent_until_it_is_known_what_it_cost(
+    tmp_path: Path,
+    is_landed: bool,  # noqa: FBT001
+) -> None:
+    run = Run(tmp_path)
+    await run.left(bought(), IntentSent(intent="b"))
+    seen: list[WalletStanding] = []
+
+    async def look(engine: Engine) -> None:
+        await run.has_begun()
+        book = engine._parts.context.book
+        seen.append(book.standing(SIGNER.pubkey, run.clock.mono_ns()))
+        if is_landed:
+            run.node.confirm(run.node.record(BUY.raw, delta=-100_000_000, tokens=TOKENS))
+        else:
+            run.node.height = 151
+        await until(lambda: not engine._parts.sniper.taking_up)
+        seen.append(book.standing(SIGNER.pubkey, run.clock.mono_ns()))
+        engine.stop()
+
+    await run(look)
+    before, after = seen
+    most = 110 + 6_000_000 + SETTINGS.fees.max_bid_lamports + LAMPORTS_PER_SIGNATURE
+    assert (before.reserved_lamports, before.open_positions, before.uses) == (most, 1, 1)
+    assert (after.reserved_lamports, after.open_positions, after.uses) == (0, int(is_landed), int(is_landed))
+    assert after.spent_day_lamports == (100_000_000 if is_landed else 0)
 
 
 async def test_report_sums_the_positions_it_no_longer_lists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -208,7 +208,7 @@ class Recovery:
             await sniper.keep(position.id, market, PoolWatch(self._context, market), Trace())
 
     def _recall(self) -> None:
-        """Let the wallets' caps count what earlier runs have bought, in the order of time."""
+        """Let the wallets' caps count what earlier runs have bought, in the order of time, and what may land yet."""
         clock, book = self._context.clock, self._context.book
         purchases, wall_ns, mono_ns = self._context.journal.state.purchases, clock.wall_ns(), clock.mono_ns()
         for wallet in book.wallets:
@@ -216,6 +216,11 @@ class Recovery:
             for cell in purchases.cells(wallet):
                 at = earlier(mono_ns, elapsed_ns(cell.at, wall_ns))
                 book.recall(wallet, spent=cell.spent, at=at, buys=cell.buys)
+        for intent in self._context.journal.state.open_intents():
+            signed = intent.signed
+            if signed.side == "buy" and signed.wallet in book.wallets:
+                most = self._sniper.most_cost(signed.limit_lamports)
+                self._sniper.left_open[signed.intent] = book.reserve(signed.wallet, most)
 
     async def _take_up(self, position_id: str, intents: Sequence[Intent], market: Market) -> None:
         trace, is_known = Trace(), asyncio.Event()
@@ -283,7 +288,10 @@ class Recovery:
                 last_valid_block_height=signed.last_valid_block_height,
             )
             outcome = await context.desk.execute(transaction, may_send=False)
-            await context.accountant.settle(signed, outcome, market, on_held=on_held if signed.side == "buy" else None)
+            told = on_held if signed.side == "buy" else None
+            state = await context.accountant.settle(signed, outcome, market, on_held=told)
+            if (reservation := self._sniper.left_open.pop(signed.intent, None)) is not None:
+                self._sniper.settle_reservation(signed.intent, reservation, state)
         finally:
             self._sniper.working.discard(signed.intent)
 

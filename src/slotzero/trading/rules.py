@@ -20,13 +20,24 @@ from slotzero.config import (
 )
 from slotzero.trading.exit_rules import ExitRules, Rung
 from slotzero.trading.fee_policy import FeeRules, UnitKey
+from slotzero.trading.fees import LAMPORTS_PER_SIGNATURE
 from slotzero.trading.limits import LimitsRules
 from slotzero.trading.privacy import PrivacyRules
+from slotzero.trading.probe import RentFacts
 from slotzero.trading.rug_rules import RugRules
 from slotzero.trading.wallets.book import WalletCaps
-from slotzero.units import BPS, ComputeUnits
+from slotzero.units import BPS, ComputeUnits, Lamports
 
-__all__ = ["exit_rules", "fee_rules", "limits_rules", "privacy_rules", "rug_rules", "unit_seeds", "wallet_caps"]
+__all__ = [
+    "buy_overhead",
+    "exit_rules",
+    "fee_rules",
+    "limits_rules",
+    "privacy_rules",
+    "rug_rules",
+    "unit_seeds",
+    "wallet_caps",
+]
 
 T = TypeVar("T", bound=Struct)
 _UNIT_MARGIN: Final = ComputeUnits(15_000)
@@ -74,6 +85,11 @@ def privacy_rules(settings: PrivacySettings) -> PrivacyRules:
 def limits_rules(settings: LimitsSettings, *, open_positions: int) -> LimitsRules:
     """Return what may be risked."""
     return _made(LimitsRules, settings, open_positions=open_positions)
+
+
+def buy_overhead(settings: FeesSettings, rent: RentFacts) -> Lamports:
+    """Return the most that a buy takes from its wallet beyond its own limit: rent, base fee, priority fee and tip."""
+    return Lamports(rent.first_trade_lamports + settings.max_bid_lamports + LAMPORTS_PER_SIGNATURE)
 
 
 def fee_rules(settings: FeesSettings) -> FeeRules:

@@ -42,6 +42,7 @@ from slotzero.trading.plan import BuyPlan, plan_buy
 from slotzero.trading.pool_watch import PoolWatch
 from slotzero.trading.privacy import PrivacyPlan
 from slotzero.trading.probe import RentFacts, round_trip_probe
+from slotzero.trading.rules import buy_overhead
 from slotzero.trading.sliding_sum import Entry
 from slotzero.trading.socials import socials_objection
 from slotzero.trading.traders import Traders
@@ -137,6 +138,8 @@ class Sniper:
         """Who watches each open position."""
         self.taking_up: set[str] = set()
         """What an earlier run has left and may still turn out to be a position; it takes room until then."""
+        self.left_open: dict[str, Reservation] = {}
+        """What each buy that an earlier run has left without an end may still cost its wallet, by its intent."""
         self.to_sell: set[str] = set()
         """Positions that are to be sold by hand as soon as somebody keeps them."""
         self.detected = self.bought = self.closed = 0
@@ -220,11 +223,13 @@ class Sniper:
         timings.add(Component.PRIVACY, elapsed_ns(before, drawn))
         if not is_wanted:
             return private, None
-        fees = self._settings.fees.max_bid_lamports + LAMPORTS_PER_SIGNATURE
-        most = Lamports(private.lamports + self._rent.first_trade_lamports + fees)
-        chosen = self._context.book.choose(most, drawn)
+        chosen = self._context.book.choose(self.most_cost(private.lamports), drawn)
         timings.add(Component.WALLET_ROTATION, elapsed_ns(drawn, clock.mono_ns()))
         return private, chosen
+
+    def most_cost(self, lamports: Lamports) -> Lamports:
+        """Return the most that a buy which may spend `lamports` takes from its wallet, rent and fees included."""
+        return Lamports(lamports + buy_overhead(self._settings.fees, self._rent))
 
     def _sign(
         self, market: Market, plan: BuyPlan, reservation: Reservation, private: PrivacyPlan, trace: Trace
@@ -342,14 +347,14 @@ class Sniper:
             finally:
                 self._settle_buy(buy, state)
                 if keeping is None:
-                    if not self._is_open(buy):
+                    if not self._is_open(buy.event.intent):
                         watch.close()
                     self._leave()
                 elif state != "landed":
                     keeping.cancel()
                     await asyncio.wait([keeping])
             if keeping is None:
-                if self._is_open(buy):
+                if self._is_open(buy.event.intent):
                     await self.keep(buy.event.intent, market, watch, trace)
             elif state == "landed":
                 await keeping
@@ -358,25 +363,30 @@ class Sniper:
             self.spans.extend(trace.spans())
             self.traces.append(trace)
 
-    def _is_open(self, buy: _Buy) -> bool:
-        position = self._journal.state.positions.get(buy.event.intent)
+    def _is_open(self, intent: str) -> bool:
+        position = self._journal.state.positions.get(intent)
         return position is not None and position.state == "open"
 
-    def _settle_buy(self, buy: _Buy, state: IntentState | None) -> None:
-        """Give back or commit what a buy has reserved; what is unknown stays reserved until the next start."""
-        intent, context = buy.event.intent, self._context
-        self._buying.pop(intent, None)
-        now = self._clock.mono_ns()
+    def settle_reservation(self, intent: str, reservation: Reservation, state: IntentState | None) -> None:
+        """Give back or commit what a buy has reserved; what is unknown stays reserved."""
+        book = self._context.book
         if state in ("landed", "failed"):
             spent = Lamports(max(-self._journal.state.intents[intent].lamports_delta, 0))
             position = self._journal.state.positions.get(intent)
             is_held = position is not None and position.state != "closed"
-            context.book.commit(buy.reservation, spent=spent, now=now, is_held=is_held)
+            book.commit(reservation, spent=spent, now=self._clock.mono_ns(), is_held=is_held)
             if is_held:
-                self._reservations[intent] = buy.reservation
-            self._traded.add((buy.event.pool.venue, buy.event.wallet) if buy.event.pool else ("", buy.event.wallet))
+                self._reservations[intent] = reservation
         elif state in ("expired", "abandoned"):
-            context.book.release(buy.reservation)
+            book.release(reservation)
+
+    def _settle_buy(self, buy: _Buy, state: IntentState | None) -> None:
+        """Give back or commit what a buy has reserved, in the wallet and of the fees."""
+        context = self._context
+        self._buying.pop(buy.event.intent, None)
+        self.settle_reservation(buy.event.intent, buy.reservation, state)
+        if state in ("landed", "failed"):
+            self._traded.add((buy.event.pool.venue, buy.event.wallet) if buy.event.pool else ("", buy.event.wallet))
         if state is not None and state != "unknown":
             context.fees.settle(buy.charge, buy.fees.bid_lamports if state in ("landed", "failed") else 0)
         if state == "landed" or state == "failed" or state == "expired":  # noqa: PLR1714 narrows the type
@@ -579,8 +589,9 @@ class Sniper:
 
     def _adopt(self, position: PositionRecord) -> None:
         """Let the book know of a position that no buy of this run has opened."""
-        book, is_ours = self._context.book, position.id in self._reservations or position.id in self._buying
-        if not is_ours and position.wallet in book.wallets:
+        book = self._context.book
+        is_known = any(position.id in known for known in (self._reservations, self._buying, self.left_open))
+        if not is_known and position.wallet in book.wallets:
             cost = Lamports(max(-self._journal.state.intents[position.id].lamports_delta, 0))
             self._reservations[position.id] = book.adopt(position.wallet, at_risk=cost)
 

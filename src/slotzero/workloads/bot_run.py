@@ -29,7 +29,7 @@ from slotzero.trading.journal import ExternalTransfer, Journal, PositionRecord
 from slotzero.trading.limits import Limits
 from slotzero.trading.paper import PaperReport
 from slotzero.trading.probe import read_rent
-from slotzero.trading.rules import limits_rules
+from slotzero.trading.rules import buy_overhead, limits_rules
 from slotzero.trading.wallets.ledger import WalletLedger
 from slotzero.trading.wallets.passwords import PasswordSource
 from slotzero.units import DurationNs, Lamports, LamportsDelta, Slot
@@ -241,7 +241,7 @@ async def run_bot(
     rent = await read_rent(rpc)
     limits = Limits(
         limits_rules(settings.limits, open_positions=settings.trade.max_open_positions),
-        overhead_lamports=Lamports(rent.first_trade_lamports + settings.fees.max_bid_lamports),
+        overhead_lamports=buy_overhead(settings.fees, rent),
     )
     ledger = WalletLedger()
     book.listen(limits.record)

@@ -15,10 +15,13 @@ from slotzero.config import (
 )
 from slotzero.trading.exit_rules import ExitRules, Rung, rule_problems
 from slotzero.trading.fee_policy import FeeRules
+from slotzero.trading.fees import network_fee
 from slotzero.trading.limits import LimitsRules
 from slotzero.trading.privacy import PrivacyRules
+from slotzero.trading.probe import RentFacts
 from slotzero.trading.rug_rules import RugRules
 from slotzero.trading.rules import (
+    buy_overhead,
     exit_rules,
     fee_rules,
     limits_rules,
@@ -28,7 +31,7 @@ from slotzero.trading.rules import (
     wallet_caps,
 )
 from slotzero.trading.wallets.book import WalletCaps
-from slotzero.units import BasisPoints, ComputeUnits, Lamports
+from slotzero.units import BasisPoints, ComputeUnits, Lamports, MicroLamportsPerCu
 
 TRADE = TradeSettings()
 NOT_IN_RULES = {
@@ -129,3 +132,10 @@ def test_unit_limits_are_those_of_the_side_until_they_are_learned() -> None:
 def test_cap_of_zero_is_no_cap() -> None:
     caps = wallet_caps(WalletsSettings(max_open_positions=2, max_at_risk_lamports=Lamports(0)))
     assert (caps.max_open_positions, caps.max_at_risk_lamports) == (2, None)
+
+
+def test_overhead_of_a_buy_covers_rent_and_all_that_the_network_takes_at_the_highest_bid() -> None:
+    rent = RentFacts(empty_account_lamports=Lamports(890_880), first_trade_lamports=Lamports(6_000_000))
+    highest = network_fee(ComputeUnits(100_000), MicroLamportsPerCu(20_000_000))  # a bid of 2,000,000 lamports
+    fees = FeesSettings(max_bid_lamports=Lamports(2_000_000))
+    assert buy_overhead(fees, rent) == rent.first_trade_lamports + highest

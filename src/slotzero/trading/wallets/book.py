@@ -214,6 +214,15 @@ class WalletBook:
         entry.at_risk += at_risk
         return buy.reservation
 
+    def reserve(self, wallet: Pubkey, lamports: Lamports) -> Reservation:
+        """Set `lamports` aside for a buy that an earlier run has signed and that may land yet, whatever the caps say.
+
+        It ends as any other: with `release` or `commit`.
+        """
+        entry = self._by_key[wallet]
+        entry.uses += 1
+        return self._enter(entry, lamports).reservation
+
     # ---- a buy -----------------------------------------------------------------------------------------------------
 
     def choose(self, lamports: Lamports, now: int) -> Reservation | Refusal:

@@ -172,6 +172,20 @@ def test_restart_forgets_no_cap() -> None:
     assert book.standing(A, 0).at_risk_lamports == 20
 
 
+def test_buy_of_an_earlier_run_that_may_land_yet_is_set_aside_beyond_every_cap_and_ends_as_any_other() -> None:
+    caps = WalletCaps(max_spend_per_hour_lamports=Lamports(100), max_open_positions=1)
+    book = book_of((A, 1_000), caps=caps)
+    left = book.reserve(A, Lamports(150))
+    standing = book.standing(A, 0)
+    assert (standing.reserved_lamports, standing.open_positions, standing.uses) == (150, 1, 1)
+    assert refused(book.choose(Lamports(10), 0)) == "max_open_positions"
+    book.commit(left, spent=Lamports(95), now=0, is_held=False)
+    assert refused(book.choose(Lamports(10), 0)) == "max_spend_per_hour"
+    other = book.reserve(A, Lamports(150))
+    book.release(other)
+    assert (book.standing(A, 0).uses, book.standing(A, 0).reserved_lamports) == (1, 0)
+
+
 def test_buy_that_cost_more_than_reserved_is_counted_as_it_is() -> None:
     book = book_of((A, 10_000), caps=WalletCaps(max_spend_per_hour_lamports=Lamports(100)))
     book.commit(chosen(book.choose(Lamports(90), 0)), spent=Lamports(130), now=0)
