@@ -1,6 +1,7 @@
 """The engine on a paper node: what it takes up from an earlier run, how it ends, and that it always does."""
 
 import asyncio
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
@@ -104,11 +105,12 @@ class Run:
         self.engine: Engine | None = None
         self.pubsub: PaperPubSub | None = None
         self.state = JournalState()
+        self.rules = LimitsRules(open_positions=SETTINGS.trade.max_open_positions)
 
     async def __call__(self, meanwhile: Callable[[Engine], object] = Engine.stop) -> EngineReport:
         """Run until stopped; `meanwhile` is called once it has begun. Time flies whenever somebody sleeps."""
         book = SqliteJournal(self.path, CHAIN, clock=self.clock)
-        limits = Limits(LimitsRules(open_positions=SETTINGS.trade.max_open_positions), overhead_lamports=Lamports(0))
+        limits = Limits(self.rules, overhead_lamports=Lamports(0))
         book.listen(limits.record)
         async with book as journal, asyncio.timeout(20):
             self.state = journal.state
@@ -304,6 +306,31 @@ async def test_restart_counts_a_buy_without_an_end_as_spent_until_it_is_known_wh
     assert (before.reserved_lamports, before.open_positions, before.uses) == (most, 1, 1)
     assert (after.reserved_lamports, after.open_positions, after.uses) == (0, int(is_landed), int(is_landed))
     assert after.spent_day_lamports == (100_000_000 if is_landed else 0)
+
+
+async def test_breaker_that_a_landed_sell_has_tripped_is_on_after_a_crash(tmp_path: Path) -> None:
+    run, left = Run(tmp_path), tmp_path / "left"
+    run.rules = LimitsRules(drawdown_lamports=Lamports(500_000_000))
+    await run.left(bought(), landed())
+
+    async def look(engine: Engine) -> None:
+        await run.has_begun()
+        assert not engine._limits.mark("b", Lamports(1_000_000_000))  # the highest equity was one of prices
+        await engine._journal.append(sell_event("s", position="b", tokens=TOKENS))
+        sold = IntentLanded(intent="s", slot=Slot(9), lamports_delta=LamportsDelta(1), tokens_held=TokenAmount(0))
+        await engine._journal.append(sold)
+        assert engine._limits.state.tripped
+        left.mkdir()
+        for file in ("journal", "journal-wal"):  # as a crash would leave it
+            shutil.copy(tmp_path / file, left / file)
+        engine.stop()
+
+    await run(look)
+    limits = Limits(run.rules, overhead_lamports=Lamports(0))
+    book = SqliteJournal(left / "journal", CHAIN, clock=run.clock)
+    book.listen(limits.record)
+    async with book:
+        assert "below its highest" in limits.state.tripped
 
 
 async def test_report_sums_the_positions_it_no_longer_lists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

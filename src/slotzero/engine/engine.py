@@ -46,7 +46,7 @@ from slotzero.trading.execution import OrderDesk
 from slotzero.trading.exit_rules import DRAIN, manual_signal
 from slotzero.trading.fee_policy import FeePolicy
 from slotzero.trading.identities import Identities, SystemIdentities
-from slotzero.trading.journal import IntentUnknown, Journal
+from slotzero.trading.journal import Event, IntentUnknown, Journal
 from slotzero.trading.limits import Limits, LimitsState, halt_changed
 from slotzero.trading.loop_watch import LoopWatch
 from slotzero.trading.privacy import Privacy
@@ -57,7 +57,7 @@ from slotzero.trading.sniper import Refused, Sniper
 from slotzero.trading.timings import Timings
 from slotzero.trading.traders import Traders
 from slotzero.trading.wallets.book import WalletBook
-from slotzero.units import DurationNs, Lamports, MonoNs
+from slotzero.units import DurationNs, Lamports, MonoNs, WallNs
 from slotzero.venues.records import NewPool
 from slotzero.venues.registry import Venue
 
@@ -163,6 +163,7 @@ class Engine:
         self._connection_changed = asyncio.Event()
         self._stop = asyncio.Event()
         self._seen_first: Counter[str] = Counter()
+        journal.listen(self._on_event)
         self._started: _Parts | None = None
 
     @property
@@ -478,6 +479,14 @@ class Engine:
             written.append(self._journal.append(halt_changed(self._limits)))
         for future in written:
             await future
+
+    def _on_event(self, _event: Event, _wall_ns: WallNs) -> None:
+        """Write down at once that an event has tripped the breaker: after a crash the events alone need not do so.
+
+        What it fell from may have been a value of open positions, which no event tells.
+        """
+        if self._limits.state.tripped != self._journal.state.halt.tripped:
+            self._journal.append(halt_changed(self._limits))
 
     def _journal_halt(self) -> LimitsState:
         halt = self._journal.state.halt
