@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
@@ -22,9 +23,12 @@ from slotzero.solana.geyser import GeyserEndpoint, GeyserFeed
 from slotzero.solana.geyser_proto import geyser_pb2 as geyser
 from slotzero.solana.geyser_proto import solana_storage_pb2 as storage
 from slotzero.solana.pubsub import Connection, PubSub
+from slotzero.solana.tips import tip_instruction
+from slotzero.solana.transaction import compute_budget, sign
 from slotzero.trading.fee_policy import FeeRules
 from slotzero.trading.fees import LAMPORTS_PER_SIGNATURE
 from slotzero.trading.journal import (
+    IntentAbandoned,
     IntentExpired,
     IntentFailed,
     IntentLanded,
@@ -37,10 +41,11 @@ from slotzero.trading.journal import (
 )
 from slotzero.trading.limits import Limits, LimitsRules
 from slotzero.trading.probe import RentFacts
-from slotzero.units import Lamports, LamportsDelta, MonoNs, Slot, TokenAmount
+from slotzero.units import ComputeUnits, Lamports, LamportsDelta, MicroLamportsPerCu, MonoNs, Slot, TokenAmount
 from slotzero.venues.pumpfun.addresses import FEE_CONFIG, GLOBAL
 from slotzero.venues.registry import PUMPFUN
 from trading_lab import (
+    BLOCKHASH,
     CHAIN,
     LAUNCH,
     QUICK,
@@ -306,6 +311,29 @@ async def test_restart_counts_a_buy_without_an_end_as_spent_until_it_is_known_wh
     assert (before.reserved_lamports, before.open_positions, before.uses) == (most, 1, 1)
     assert (after.reserved_lamports, after.open_positions, after.uses) == (0, int(is_landed), int(is_landed))
     assert after.spent_day_lamports == (100_000_000 if is_landed else 0)
+
+
+async def test_restart_counts_what_transactions_of_the_last_hour_have_offered(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    budget = compute_budget(ComputeUnits(100_000), MicroLamportsPerCu(5_000_001))
+    tip = tip_instruction(SIGNER.pubkey, Lamports(10_000), 3)
+    signed = sign(SIGNER, [*budget, tip], BLOCKHASH)
+    old = sign(SIGNER, compute_budget(ComputeUnits(200_000), MicroLamportsPerCu(9_000_000)), BLOCKHASH)
+    await run.left(buy_event("old", pool=POOL, signed=old))
+    await run.left(*(buy_event(intent, pool=POOL, signed=signed) for intent in ("b", "c", "d")))
+    await run.left(IntentExpired(intent="c"), IntentAbandoned(intent="d", reason="r"))
+    with sqlite3.connect(run.path) as connection:
+        connection.execute("UPDATE events SET wall_ns = wall_ns - 3600000000000 WHERE seq = 1")
+    connection.close()
+    seen: list[int] = []
+
+    async def look(engine: Engine) -> None:
+        await run.has_begun()
+        seen.append(engine._parts.context.fees.spent.total(run.clock.mono_ns()))
+        engine.stop()
+
+    await run(look)
+    assert seen == [500_001 + 10_000]  # a rest of a lamport is paid whole
 
 
 async def test_breaker_that_a_landed_sell_has_tripped_is_on_after_a_crash(tmp_path: Path) -> None:

@@ -25,11 +25,12 @@ from slotzero.solana.token import AccountState, TokenAccount, parse_token_accoun
 from slotzero.solana.transaction import SignedTransaction
 from slotzero.trace import Trace
 from slotzero.trading.context import TradingContext
+from slotzero.trading.fees import offered_fees
 from slotzero.trading.journal import Intent, IntentSigned, PositionRecord, PositionStuck
 from slotzero.trading.pool_watch import PoolWatch
 from slotzero.trading.sniper import Sniper
 from slotzero.trading.traders import Traders
-from slotzero.units import Slot, TokenAmount
+from slotzero.units import NS_PER_MS, Slot, TokenAmount
 from slotzero.venues.market import Market
 
 __all__ = ["Difference", "Recovery", "compare"]
@@ -40,6 +41,7 @@ _ATTEMPTS: Final = 5
 _RETRY_MS: Final = 200
 _READ_WITHIN_S: Final = 3
 """Until the wallet is read nobody guards the positions, so a slow node is not waited for."""
+_FEE_WINDOW_NS: Final = 3_600_000 * NS_PER_MS
 _MAX_KEPT: Final = 1_000
 """Anybody can put a thousand tokens into a wallet."""
 
@@ -163,6 +165,7 @@ class Recovery:
             unsettled.setdefault(intent.signed.position or intent.signed.intent, []).append(intent)
         undecided = {intent.signed.mint for intents in unsettled.values() for intent in intents}
         self._recall()
+        self._recall_fees()
         held = state.held_positions()
         ids = dict.fromkeys([*unsettled, *(position.id for position in held)])
         sniper.taking_up.update(ids)
@@ -221,6 +224,15 @@ class Recovery:
             if signed.side == "buy" and signed.wallet in book.wallets:
                 most = self._sniper.most_cost(signed.limit_lamports)
                 self._sniper.left_open[signed.intent] = book.reserve(signed.wallet, most)
+
+    def _recall_fees(self) -> None:
+        """Let the fee policy's hour count what the transactions of earlier runs have offered, or may offer yet."""
+        clock = self._context.clock
+        wall_ns, mono_ns = clock.wall_ns(), clock.mono_ns()
+        for intent in sorted(self._context.journal.state.intents.values(), key=lambda intent: intent.signed_wall_ns):
+            age_ns = elapsed_ns(intent.signed_wall_ns, wall_ns)
+            if age_ns < _FEE_WINDOW_NS and intent.state not in ("expired", "abandoned"):
+                self._context.fees.charge(offered_fees(intent.signed.raw).bid_lamports, earlier(mono_ns, age_ns))
 
     async def _take_up(self, position_id: str, intents: Sequence[Intent], market: Market) -> None:
         trace, is_known = Trace(), asyncio.Event()
