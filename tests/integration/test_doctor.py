@@ -1,5 +1,6 @@
 """`slotzero doctor`: what it finds of a chain that is there, of one that is not, and of a keystore others may read."""
 
+import asyncio
 import json
 from pathlib import Path
 
@@ -8,6 +9,9 @@ from typer.testing import CliRunner
 
 from bot_process import localnet
 from slotzero.cli.main import app
+from slotzero.clock import TestClock
+from slotzero.trading.journal import HaltChanged, SqliteJournal
+from slotzero.units import LamportsDelta
 
 
 def doctor(*arguments: str) -> tuple[int, dict[str, tuple[str, str]]]:
@@ -66,3 +70,33 @@ def test_keystore_others_may_read_is_told(tmp_path: Path) -> None:
     assert code == 1
     assert found["keystore"][0] == "fail"
     assert "chmod 600" in found["keystore"][1]
+
+
+def test_keystore_in_a_folder_others_may_look_into_is_told(tmp_path: Path) -> None:
+    folder = tmp_path / "keys"
+    folder.mkdir()
+    folder.chmod(0o755)
+    keystore = folder / "keystore.json"
+    keystore.write_text("{}")
+    keystore.chmod(0o600)
+    code, found = doctor("--config", config(tmp_path, f'[wallets]\nkeystore = "{keystore}"\n'))
+    assert code == 1
+    assert "chmod 700" in found["keystore"][1]
+
+
+@pytest.mark.parametrize("halt", [{"killed": "by hand", "tripped": ""}, {"killed": "", "tripped": "equity fell"}])
+@pytest.mark.parametrize("is_configured", [True, False])
+def test_journal_that_lets_nothing_be_bought_is_told(tmp_path: Path, halt: dict[str, str], is_configured: bool) -> None:  # noqa: FBT001
+    path = tmp_path / "state" / "slotzero" / "live" / "chain" / "journal.sqlite3"
+
+    async def write() -> None:
+        async with SqliteJournal(path, "chain", clock=TestClock()) as journal:
+            await journal.append(HaltChanged(high_water=LamportsDelta(0), **halt))
+
+    asyncio.run(write())
+    text = f'[journal]\npath = "{path}"\n' if is_configured else ""
+    _, found = doctor("--config", config(tmp_path, text))
+    status, detail = found["journal"]
+    assert status == "warn"
+    assert (halt["killed"] or halt["tripped"]) in detail
+    assert "slotzero panic --release" in detail

@@ -7,35 +7,31 @@ import asyncio
 import os
 import resource
 import tempfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal
+from typing import Final, Literal
 
 import aiohttp
 from msgspec import Struct
-from solders.compute_budget import ID as COMPUTE_BUDGET
-from solders.transaction import VersionedTransaction
 
 from slotzero.clock import SystemClock, as_ms, elapsed_ns
 from slotzero.config import Settings
-from slotzero.errors import SlotzeroError
+from slotzero.errors import SlotzeroError, UsageError
 from slotzero.perf.stats import nearest_rank
 from slotzero.secret import redacted_url
 from slotzero.solana.pubsub import PubSub
 from slotzero.solana.rpc import RpcClient
-from slotzero.solana.tips import TIP_ACCOUNTS
+from slotzero.trading.fees import offered_fees
 from slotzero.trading.journal import Intent, JournalState
 from slotzero.trading.journal.reading import read_journal
 from slotzero.trading.privacy import LinkabilityReport, WalletTransaction, linkability_report
 from slotzero.trading.wallets import keystore_path
-from slotzero.units import ComputeUnits, Lamports, MicroLamportsPerCu, Slot
+from slotzero.trading.wallets.private_files import check_private_folder
+from slotzero.units import Slot
 from slotzero.venues.registry import VENUES
 from slotzero.workloads.bot_run import state_folder
 from slotzero.workloads.live_run import live_problems
-
-if TYPE_CHECKING:
-    from solders.pubkey import Pubkey
 
 __all__ = ["Finding", "examine", "linkability"]
 
@@ -65,7 +61,8 @@ async def examine(settings: Settings, *, with_feeds: bool) -> AsyncIterator[Find
     """
     yield _files()
     yield _disk()
-    yield _journal(settings)
+    for finding in _journals(settings):
+        yield finding
     yield _keystore(settings)
     cluster = settings.cluster
     if not cluster.rpc_url:
@@ -124,7 +121,10 @@ async def _clock_against(url: str, name: str) -> Finding:
         return _found("warn", "clock", f"{name} did not answer ({type(error).__name__}), so it was not compared")
     if date is None:
         return _found("ok", "clock", f"{name} does not tell the time, so it was not compared")
-    server_s = parsedate_to_datetime(date).timestamp()
+    try:
+        server_s = parsedate_to_datetime(date).timestamp()
+    except ValueError:
+        return _found("ok", "clock", f"{name} tells a time that cannot be read, so it was not compared")
     skew = SystemClock().wall_ns() / 1e9 - server_s
     status: Literal["ok", "warn"] = "ok" if -_SKEW_S <= skew <= _SKEW_S + 1 else "warn"
     return _found(status, "clock", f"{skew:+.1f} s against {name}, whose header is in whole seconds")
@@ -184,25 +184,34 @@ def _disk() -> Finding:
     return _found("ok" if middle <= _SLOW_FSYNC_MS else "warn", "disk", told)
 
 
-def _journal(settings: Settings) -> Finding:
+def _journals(settings: Settings) -> list[Finding]:
     journal = settings.journal
     if journal.url:
-        return _found("ok", "journal", f"in {redacted_url(journal.url)}, as {journal.bot}")
-    if not journal.path:
-        return _found("ok", "journal", f"one file for each chain below {state_folder()}")
-    path = Path(journal.path).expanduser()
-    if not path.exists():
-        return _found("ok", "journal", f"{path}, which the first run writes")
+        return [_found("ok", "journal", f"in {redacted_url(journal.url)}, as {journal.bot}")]
+    if journal.path:
+        path = Path(journal.path).expanduser()
+        if not path.exists():
+            return [_found("ok", "journal", f"{path}, which the first run writes")]
+        return [_journal(path)]
+    live = sorted(state_folder().glob("live/*/journal.sqlite3"))
+    return [_journal(path) for path in live] or [
+        _found("ok", "journal", f"one file for each chain below {state_folder()}")
+    ]
+
+
+def _journal(path: Path) -> Finding:
     try:
         states = read_journal(path)
     except SlotzeroError as error:
         return _found("fail", "journal", str(error))
     held = sum(len(state.held_positions()) for state in states.values())
     unsettled = sum(len(state.open_intents()) for state in states.values())
-    halted = next((state.halt.killed or state.halt.tripped for state in states.values() if state.halt.killed), "")
+    halts = [state.halt for state in states.values() if state.halt.killed or state.halt.tripped]
     told = f"{path}: {held} positions held, {unsettled} intents without an end, which the next start settles"
-    if halted:
-        return _found("warn", "journal", f"{told}; the kill switch is on ({halted}): `slotzero panic --release`")
+    if halts:
+        killed, tripped = halts[0].killed, halts[0].tripped
+        why = f"the kill switch is on ({killed})" if killed else f"the drawdown breaker has tripped ({tripped})"
+        return _found("warn", "journal", f"{told}; nothing is bought: {why}; `slotzero panic --release` ends that")
     return _found("ok", "journal", told)
 
 
@@ -213,6 +222,10 @@ def _keystore(settings: Settings) -> Finding:
     mode = path.stat().st_mode & 0o777
     if mode & 0o077:
         return _found("fail", "keystore", f"{path} has mode {mode:03o}: others may read it; `chmod 600 {path}`")
+    try:
+        check_private_folder(path.parent)
+    except UsageError as error:
+        return _found("fail", "keystore", str(error))
     return _found("ok", "keystore", f"{path}, mode {mode:03o}")
 
 
@@ -251,7 +264,7 @@ def _transactions(state: JournalState) -> list[WalletTransaction]:
 
 def _transaction(intent: Intent, state: JournalState) -> WalletTransaction:
     signed = intent.signed
-    limit, price, tip = _fees(signed.raw)
+    offered = offered_fees(signed.raw)
     opened = state.intents.get(signed.position or signed.intent)
     pool = None if opened is None else opened.signed.pool
     return WalletTransaction(
@@ -259,25 +272,9 @@ def _transaction(intent: Intent, state: JournalState) -> WalletTransaction:
         slot=intent.slot or Slot(0),
         kind=signed.side,
         lamports=signed.limit_lamports,
-        unit_limit=ComputeUnits(limit),
-        unit_price=MicroLamportsPerCu(price),
-        tip_lamports=Lamports(tip),
+        unit_limit=offered.limit,
+        unit_price=offered.price,
+        tip_lamports=offered.tip_lamports,
         mint=signed.mint,
         creator=None if pool is None else pool.creator,
     )
-
-
-def _fees(raw: bytes) -> tuple[int, int, int]:
-    """Return unit limit, unit price and tip of a transaction of ours."""
-    message = VersionedTransaction.from_bytes(raw).message
-    keys: Sequence[Pubkey] = message.account_keys
-    limit = price = tip = 0
-    for instruction in message.instructions:
-        data, program = bytes(instruction.data), keys[instruction.program_id_index]
-        if program == COMPUTE_BUDGET and data[:1] == b"\x02":
-            limit = int.from_bytes(data[1:5], "little")
-        elif program == COMPUTE_BUDGET and data[:1] == b"\x03":
-            price = int.from_bytes(data[1:9], "little")
-        elif data[:4] == b"\x02\0\0\0" and any(keys[index] in TIP_ACCOUNTS for index in bytes(instruction.accounts)):
-            tip = int.from_bytes(data[4:12], "little")
-    return limit, price, tip
