@@ -289,7 +289,7 @@ def open_keystore(path: Path, password: Secret[str]) -> Keystore:
         KeystoreDamagedError: The file is damaged, foreign, or of a later version.
         UsageError: The file or its folder is open to others, or cannot be read.
     """
-    check_private_folder(path.parent)
+    check_private_folder(path.resolve().parent)
     raw = bytes(read_private(path, what="a keystore", max_bytes=_MAX_FILE_BYTES).reveal())
     file = parse_file(raw, path)
     key = derive(password, file.kdf)
@@ -308,6 +308,7 @@ def edit_keystore(path: Path, password: Secret[str]) -> Iterator[Keystore]:
     Raises:
         KeystoreError: Another process is editing it, or it cannot be written; and all that `open_keystore` raises.
     """
+    path = path.resolve()  # a link would be replaced by a file, and what it led to would lack the new key
     check_private_folder(path.parent)
     with _locked(path), open_keystore(path, password) as keystore:
         yield keystore

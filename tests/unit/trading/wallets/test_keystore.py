@@ -353,6 +353,31 @@ def test_second_writer_is_refused_while_the_first_writes(tmp_path: Path) -> None
         assert len(keystore.wallets) == 2
 
 
+def test_keystore_behind_a_link_is_edited_where_it_lies(tmp_path: Path) -> None:
+    path = new_keystore(tmp_path, 1)
+    link = tmp_path / "elsewhere" / "link.json"
+    link.parent.mkdir(mode=0o700)
+    link.symlink_to(path)
+    with edit_keystore(link, RIGHT) as keystore:
+        keystore.add("w2", wallet_key(2))
+        with pytest.raises(KeystoreError, match="another process is editing"), edit_keystore(path, RIGHT):
+            pass
+    assert link.is_symlink()
+    for name in (link, path):
+        with open_keystore(name, RIGHT) as keystore:
+            assert [wallet.name for wallet in keystore.wallets] == ["w1", "w2"]
+
+
+def test_keystore_behind_a_link_in_an_open_folder_is_refused(tmp_path: Path) -> None:
+    path = new_keystore(tmp_path, 1)
+    link = tmp_path / "elsewhere" / "link.json"
+    link.parent.mkdir(mode=0o700)
+    link.symlink_to(path)
+    path.parent.chmod(0o755)
+    with pytest.raises(UsageError, match="is open to other users"):
+        open_keystore(link, RIGHT)
+
+
 def test_file_that_cannot_be_written_stays_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = new_keystore(tmp_path, 1)
     before = path.read_bytes()
