@@ -133,7 +133,7 @@ def _signers(keystore: Keystore, settings: Settings) -> list[Signer]:
     names = settings.wallets.names or tuple(wallet.name for wallet in keystore.wallets if not wallet.is_retired)
     if not names:
         raise UsageError("the keystore holds no wallet that trades; `slotzero wallet new` makes one")
-    return [keystore.signer(name) for name in names]
+    return [keystore.signer(name) for name in dict.fromkeys(names)]
 
 
 def _confirmed(request: LiveRequest, settings: Settings, signers: Sequence[Signer]) -> None:
