@@ -70,8 +70,11 @@ FILTERS: dict[str, object] = {
     "quote_mints": ["SOL"],
     "deny_names": ['(?i)scam|"rug"'],
     "require_names": [],
+    "max_liquidity_lamports": 10**15,
+    "max_market_cap_lamports": 0,
+    "max_creator_bought_bps": 10_000,
 }
-"""Keys whose texts have a form of their own."""
+"""Keys whose texts have a form of their own, and the upper ends of ranges."""
 
 
 def documents() -> st.SearchStrategy[dict[str, dict[str, object]]]:

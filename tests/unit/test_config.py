@@ -77,6 +77,10 @@ def test_safe_defaults_are_the_documented_ones() -> None:
         ("[exits]\nladder_gains_bps = [100, 200]\nladder_shares_bps = [9000, 2000]", "exits.ladder_shares_bps"),
         ("[exits]\ndecay_to_ms = 5\ndecay_from_ms = 5", "exits.decay_to_ms"),
         ("[exits]\nbreak_even_at_bps = 5\nbreak_even_offset_bps = 5", "exits.break_even_offset_bps"),
+        ("[filters]\nmin_liquidity_lamports = 2\nmax_liquidity_lamports = 1", "filters.max_liquidity_lamports"),
+        ("[filters]\nmin_market_cap_lamports = 2\nmax_market_cap_lamports = 1", "filters.max_market_cap_lamports"),
+        ("[filters]\nmin_creator_bought_bps = 2001", "filters.max_creator_bought_bps"),
+        ("[filters]\nmin_creator_bought_bps = 1\nmax_creator_bought_bps = 0", "filters.max_creator_bought_bps"),
         ('[filters]\ndeny_names = ["("]', "filters.deny_names[0]"),
         ('[filters]\nhook = "no function"', "filters.hook"),
         ('[filters]\nquote_mints = ["EUR"]', "filters.quote_mints[0]"),
@@ -84,6 +88,19 @@ def test_safe_defaults_are_the_documented_ones() -> None:
 )
 def test_rules_that_contradict_themselves_are_refused_with_their_path(text: str, path: str) -> None:
     assert problem(text).startswith(f"{path}: expected ")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[filters]\nmin_liquidity_lamports = 2",
+        "[filters]\nmin_liquidity_lamports = 2\nmax_liquidity_lamports = 2",
+        "[filters]\nmin_market_cap_lamports = 2\nmax_market_cap_lamports = 0",
+        "[filters]\nmin_creator_bought_bps = 2000",
+    ],
+)
+def test_range_that_some_pool_may_be_in_is_accepted(text: str) -> None:
+    parse(text, "my.toml")
 
 
 def test_empty_text_gives_the_defaults() -> None:

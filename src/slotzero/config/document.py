@@ -247,6 +247,26 @@ def _break_even(settings: Settings) -> str | None:
     return None
 
 
+_FILTER_RANGES: Final = (
+    ("min_liquidity_lamports", "max_liquidity_lamports"),
+    ("min_market_cap_lamports", "max_market_cap_lamports"),
+    ("min_creator_bought_bps", "max_creator_bought_bps"),
+)
+
+
+def _filter_range(least: str, most: str) -> Callable[[Settings], str | None]:
+    """Return what refuses a range that no pool is in; a bound of 0 is none, but for what a creator may buy."""
+
+    def problem(settings: Settings) -> str | None:
+        low, high = getattr(settings.filters, least), getattr(settings.filters, most)
+        is_open = not high and most.endswith("lamports")
+        if is_open or low <= high:
+            return None
+        return f"filters.{most}: expected at least {least} ({low:_}), got {high:_}"
+
+    return problem
+
+
 class _Rule(NamedTuple):
     """A check of several keys; it is skipped where one of them is refused already."""
 
@@ -269,6 +289,7 @@ _RULES: Final = (
     _Rule(("exits.decay_from_ms", "exits.decay_to_ms", "exits.decay_stop_bps", "exits.stop_loss_bps"), _decay),
     _Rule(("exits.break_even_at_bps", "exits.break_even_offset_bps"), _break_even),
     _Rule(("journal.path", "journal.url", "journal.password_file"), _one_journal),
+    *(_Rule((f"filters.{least}", f"filters.{most}"), _filter_range(least, most)) for least, most in _FILTER_RANGES),
 )
 
 
