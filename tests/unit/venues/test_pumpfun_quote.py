@@ -135,6 +135,14 @@ def test_tier_is_the_last_one_reached_and_the_first_below_all(virtual_quote: int
     assert fee_rates(CONFIG, reserves, 10**15).protocol_bps == protocol_bps
 
 
+def test_curve_without_reserves_has_a_tier_and_no_quote() -> None:
+    gone = Reserves(virtual_token=0, virtual_quote=0, real_token=0, real_quote=0)
+    rates = fee_rates(CONFIG, gone, 10**15)
+    assert rates.protocol_bps == 95
+    assert tokens_for_budget(gone, 10**9, rates) <= 0
+    assert quote_buy(gone, 1, rates) is None
+
+
 def test_quote_mint_chooses_the_schedule() -> None:
     assert fee_rates(CONFIG, LAUNCH, 10**15, quote_mint=WSOL_MINT).protocol_bps == 95
     assert fee_rates(CONFIG, LAUNCH, 10**15, quote_mint=USDC_MINT).protocol_bps == 70

@@ -121,7 +121,12 @@ def tokens_for_budget(reserves: Reserves, budget: int, rates: FeeRates) -> Token
 
 
 def market_cap(reserves: Reserves, token_supply: int) -> int:
-    """Return the market cap in the quote's smallest unit, as the fee program computes it. *Pure.*"""
+    """Return the market cap in the quote's smallest unit, as the fee program computes it. *Pure.*
+
+    A curve that has moved to another venue has no reserves left: 0.
+    """
+    if not reserves.virtual_token:
+        return 0
     return reserves.virtual_quote * token_supply // reserves.virtual_token
 
 
