@@ -1,6 +1,7 @@
 """Which new pools are worth a buy. *Pure:* a pool and the settings in, a refusal or None out."""
 
 import importlib
+import inspect
 import re
 from collections.abc import Callable, Iterable
 from typing import Final
@@ -38,17 +39,20 @@ def load_hook(reference: str) -> FilterHook | None:
     """Return the function "module:function" names, or None for "". *Does I/O:* imports the module.
 
     Raises:
-        UsageError: There is no such module or function.
+        UsageError: There is no such module or function, the module cannot be loaded, or the function is async.
     """
     if not reference:
         return None
     module, _, name = reference.partition(":")
     try:
         hook = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise UsageError(f"filters.hook names {reference}, which cannot be loaded: {error}") from error
+    except Exception as error:
+        why = f"{type(error).__name__}: {error}"
+        raise UsageError(f"filters.hook names {reference}, which cannot be loaded ({why}); mend it") from error
     if not callable(hook):
         raise UsageError(f"filters.hook names {reference}, which is no function")
+    if inspect.iscoroutinefunction(hook):
+        raise UsageError(f"filters.hook names {reference}, an async function; it must answer at once, without await")
     found: FilterHook = hook
     return found
 

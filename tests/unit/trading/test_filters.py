@@ -1,5 +1,7 @@
 """The filters: each reason at its boundary, and the first one that applies is told."""
 
+from pathlib import Path
+
 import pytest
 
 from slotzero.config import FiltersSettings
@@ -223,8 +225,18 @@ def test_hook_is_loaded_by_its_name() -> None:
         ("nowhere_at_all:f", "cannot be loaded"),
         ("trading_lab:nothing", "cannot be loaded"),
         ("trading_lab:CHAIN", "is no function"),
+        ("trading_lab:until", "an async function"),
     ],
 )
 def test_hook_that_is_none_is_wrong_use(reference: str, told: str) -> None:
     with pytest.raises(UsageError, match=told):
         load_hook(reference)
+
+
+@pytest.mark.parametrize("text", ["def hook(:", "raise RuntimeError('of its own')", "1 / 0"])
+def test_hook_whose_module_fails_is_wrong_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    name = f"failing_hook_{abs(hash(text))}"
+    (tmp_path / f"{name}.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(UsageError, match=rf"filters.hook names {name}:hook, which cannot be loaded"):
+        load_hook(f"{name}:hook")
