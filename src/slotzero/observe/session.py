@@ -1,10 +1,12 @@
 """One run in front of a person: the event loop, Ctrl-C, the live table, the result."""
 
 import asyncio
+import contextlib
 import gc
 import logging
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, TextIO, assert_never
 
@@ -148,6 +150,7 @@ class _Session:
                         file=request.password_file, from_environment=request.password_from_environment
                     ),
                     confirm=None if request.is_confirmed else self._confirm,
+                    while_asking=self._asking,
                 )
                 return await snipe_live(
                     settings,
@@ -175,7 +178,23 @@ class _Session:
         self._console.print(told)
         if not sys.stdin.isatty():
             return False
-        return self._console.input(f"Type [bold]{CONFIRMATION}[/bold] to begin: ").strip() == CONFIRMATION
+        try:
+            return self._console.input(f"Type [bold]{CONFIRMATION}[/bold] to begin: ").strip() == CONFIRMATION
+        except (EOFError, UnicodeDecodeError):  # Ctrl-D
+            return False
+
+    @contextlib.contextmanager
+    def _asking(self) -> Iterator[None]:
+        """Let Ctrl-C end at once while a person is waited for: the loop stands still, and its handler with it."""
+        loop = asyncio.get_running_loop()
+        loop.remove_signal_handler(signal.SIGINT)
+        try:
+            yield
+        except KeyboardInterrupt:
+            self.was_interrupted = self._ends_at_once = True
+            raise asyncio.CancelledError from None
+        finally:
+            loop.add_signal_handler(signal.SIGINT, self._on_signal)
 
     def _report(self, *, with_exits: bool) -> EngineReport | None:
         if self._engine is None or not self._engine.has_started:

@@ -6,6 +6,7 @@ set, a password that opens the keystore, and a confirmation that names what may 
 
 import secrets
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Final
 
@@ -39,10 +40,12 @@ class LiveRequest(Struct, frozen=True, kw_only=True):
     Attributes:
         passwords: Where the keystore's password comes from.
         confirm: Asks the person; None when the command line has said so already (`--yes-i-mean-it`).
+        while_asking: Entered while a person is waited for, which stops the event loop.
     """
 
     passwords: PasswordSource
     confirm: Confirm | None
+    while_asking: Callable[[], AbstractContextManager[None]] = nullcontext
 
 
 def live_problems(settings: Settings) -> list[str]:
@@ -123,7 +126,8 @@ async def snipe_live(
 def _unlock(settings: Settings, request: LiveRequest) -> list[Signer]:
     """Open the keystore and have the person confirm. Waits for both: nothing else is running yet."""
     forbid_core_dumps()
-    with open_keystore(keystore_path(settings.wallets.keystore), request.passwords.read()) as keystore:
+    path = keystore_path(settings.wallets.keystore)
+    with request.while_asking(), open_keystore(path, request.passwords.read()) as keystore:
         signers = _signers(keystore, settings)
         _confirmed(request, settings, signers)
     return signers
