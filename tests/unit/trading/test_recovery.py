@@ -258,10 +258,15 @@ async def test_position_is_guarded_before_the_buy_of_an_earlier_run_can_be_read(
         await it.lab.jump_until(lambda: not it.sniper.keepers)
         assert (it.told(), it.position.reason, it.sniper.taking_up) == ([], "stop_loss", set())
         assert (it.sniper.closed, len(it.sniper.tasks)) == (0, 1)
+        book = it.lab.context.book
+        before = book.standing(WALLET, 0)
+        assert (before.open_positions, before.at_risk_lamports, before.uses) == (1, before.reserved_lamports, 1)
         it.lab.node.record(BUY.raw, delta=-110, tokens=1_000)
         await it.lab.jump_until(lambda: not it.sniper.tasks)
         assert (it.lab.kinds(), it.sniper.closed, it.sniper.working) == (["landed", "landed"], 1, set())
         assert it.position.pnl_lamports == it.lab.journal.state.expected_lamports
+        after = book.standing(WALLET, 0)
+        assert (after.open_positions, after.reserved_lamports, after.at_risk_lamports, after.uses) == (0, 0, 0, 1)
 
 
 async def test_node_that_lags_is_asked_again(tmp_path: Path) -> None:
