@@ -1,6 +1,7 @@
 """`slotzero config`: write a configuration, show the effective one, print its schema."""
 
 import json
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -26,7 +27,9 @@ def init(
 ) -> None:
     """Write a commented configuration with every default; it runs as it is."""
     try:
-        with file.open("x", encoding="utf-8", newline="\n") as out:
+        # For its owner alone: providers put their keys into addresses.
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as out:
             out.write(config.render(config.Settings()))
     except FileExistsError as error:
         raise UsageError(

@@ -1,4 +1,6 @@
 import json
+import os
+import stat
 import tomllib
 from pathlib import Path
 
@@ -31,6 +33,15 @@ def test_init_writes_a_file_that_holds_the_defaults() -> None:
 def test_init_writes_to_the_named_file() -> None:
     assert invoke("init", "other.toml").exit_code == 0
     assert config.load(Path("other.toml")) == Settings()
+
+
+def test_init_writes_a_file_for_its_owner_alone() -> None:
+    previous = os.umask(0)
+    try:
+        assert invoke("init").exit_code == 0
+    finally:
+        os.umask(previous)
+    assert stat.S_IMODE(Path("slotzero.toml").stat().st_mode) == 0o600
 
 
 def test_init_never_overwrites() -> None:
