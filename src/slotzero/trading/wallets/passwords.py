@@ -4,10 +4,14 @@ Never from the command line, which every user of the machine can read. A `str` c
 stays in memory until its place is used again; it is held as a `Secret` so that nothing prints it.
 """
 
+import contextlib
 import getpass
 import os
+import signal
 import sys
+import threading
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -102,7 +106,22 @@ def _from_terminal(prompt: str) -> Secret[str]:
     with warnings.catch_warnings():
         warnings.simplefilter("error", getpass.GetPassWarning)  # it would show what is typed
         try:
-            return Secret(getpass.getpass(prompt, stream=sys.stderr))
+            with _interruptible():
+                return Secret(getpass.getpass(prompt, stream=sys.stderr))
         except (getpass.GetPassWarning, EOFError, UnicodeDecodeError):
             pass
     raise UsageError("the terminal cannot ask for a password without showing it; use --password-file FILE")
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let Ctrl-C end the wait: an event loop's own handler would only take note of it, and the loop stands still."""
+    handler = signal.getsignal(signal.SIGINT)
+    if handler is None or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)

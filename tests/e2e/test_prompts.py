@@ -1,4 +1,4 @@
-"""A live run that waits for a person: what Ctrl-C and Ctrl-D do at its two questions, on a terminal of its own."""
+"""Commands that wait for a person: what Ctrl-C and Ctrl-D do at their questions, on a terminal of their own."""
 
 import os
 import pty
@@ -59,6 +59,14 @@ def live_run(folder: Path, *, asks_for_password: bool) -> list[str]:
 @pytest.mark.parametrize("question", [PASSWORD, CONFIRMATION])
 def test_ctrl_c_at_a_question_ends_the_run_at_once(tmp_path: Path, question: bytes) -> None:
     code, said = answered(live_run(tmp_path, asks_for_password=question == PASSWORD), question, CTRL_C)
+    assert code == 130
+    assert "Traceback" not in said
+
+
+def test_ctrl_c_at_the_password_of_a_command_that_moves_money_ends_it_at_once(tmp_path: Path) -> None:
+    desk = LiveDesk.made(tmp_path)
+    command = [sys.executable, "-m", "slotzero", "wallet", "reclaim", "--keystore", str(desk.keystore)]
+    code, said = answered(command, PASSWORD, CTRL_C)
     assert code == 130
     assert "Traceback" not in said
 
