@@ -12,6 +12,8 @@ from slotzero.cli.main import app
 from slotzero.clock import TestClock
 from slotzero.trading.journal import HaltChanged, SqliteJournal
 from slotzero.units import LamportsDelta
+from slotzero.workloads.bot_run import PAPER
+from trading_lab import buy_event
 
 
 def doctor(*arguments: str) -> tuple[int, dict[str, tuple[str, str]]]:
@@ -100,3 +102,18 @@ def test_journal_that_lets_nothing_be_bought_is_told(tmp_path: Path, halt: dict[
     assert status == "warn"
     assert (halt["killed"] or halt["tripped"]) in detail
     assert "slotzero panic --release" in detail
+
+
+def test_what_a_paper_run_has_left_in_a_journal_is_no_matter_of_the_next_start(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite3"
+
+    async def write() -> None:
+        async with SqliteJournal(path, f"{PAPER}chain 1", clock=TestClock()) as journal:
+            await journal.append(buy_event())
+            await journal.append(HaltChanged(killed="tried out", tripped="", high_water=LamportsDelta(0)))
+
+    asyncio.run(write())
+    _, found = doctor("--config", config(tmp_path, f'[journal]\npath = "{path}"\n'))
+    status, detail = found["journal"]
+    assert status == "ok"
+    assert "0 positions held, 0 intents" in detail

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MOVED_OUTSIDE",
+    "PAPER",
     "BotRun",
     "Cluster",
     "ClusterName",
@@ -52,6 +53,9 @@ __all__ = [
 
 MOVED_OUTSIDE: Final = "moved outside of trading before a run began"
 """The reason in the journal for money that came or left while no run of this bot was under way."""
+
+PAPER: Final = "paper "
+"""How the name of a paper run's chain in a journal begins; no later run has the same one."""
 
 log = logging.getLogger(__name__)
 

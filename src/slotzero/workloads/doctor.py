@@ -30,7 +30,7 @@ from slotzero.trading.wallets import keystore_path
 from slotzero.trading.wallets.private_files import check_private_folder
 from slotzero.units import Slot
 from slotzero.venues.registry import VENUES
-from slotzero.workloads.bot_run import state_folder
+from slotzero.workloads.bot_run import PAPER, state_folder
 from slotzero.workloads.live_run import live_problems
 
 __all__ = ["Finding", "examine", "linkability"]
@@ -201,12 +201,13 @@ def _journals(settings: Settings) -> list[Finding]:
 
 def _journal(path: Path) -> Finding:
     try:
-        states = read_journal(path)
+        # What a paper run has left is over: no later run takes it up.
+        states = [state for chain, state in read_journal(path).items() if not chain.startswith(PAPER)]
     except SlotzeroError as error:
         return _found("fail", "journal", str(error))
-    held = sum(len(state.held_positions()) for state in states.values())
-    unsettled = sum(len(state.open_intents()) for state in states.values())
-    halts = [state.halt for state in states.values() if state.halt.killed or state.halt.tripped]
+    held = sum(len(state.held_positions()) for state in states)
+    unsettled = sum(len(state.open_intents()) for state in states)
+    halts = [state.halt for state in states if state.halt.killed or state.halt.tripped]
     told = f"{path}: {held} positions held, {unsettled} intents without an end, which the next start settles"
     if halts:
         killed, tripped = halts[0].killed, halts[0].tripped

@@ -39,7 +39,15 @@ from slotzero.trading.paper import DEFAULT_LIMIT_NS, Fork, ForkRunner, PaperBook
 from slotzero.trading.paper.report import PaperFill
 from slotzero.units import DurationNs, LamportsDelta, WallNs
 from slotzero.venues.registry import VENUES
-from slotzero.workloads.bot_run import BotRun, Cluster, configured_cluster, endpoint_specs, run_bot, state_folder
+from slotzero.workloads.bot_run import (
+    PAPER,
+    BotRun,
+    Cluster,
+    configured_cluster,
+    endpoint_specs,
+    run_bot,
+    state_folder,
+)
 
 __all__ = ["PaperParts", "Slippage", "open_desk", "paper_cluster", "paper_signers", "snipe_on_paper", "trade_on_paper"]
 
@@ -96,7 +104,7 @@ async def snipe_on_paper(
     timeout_ms = settings.cluster.call_timeout_ms
     async with EndpointPool(endpoint_specs(cluster), clock=clock, timeout_ms=timeout_ms) as pool:
         genesis = await pool.get_genesis_hash()
-        chain = f"paper {genesis} {clock.wall_ns()}"
+        chain = f"{PAPER}{genesis} {clock.wall_ns()}"
         path = state_folder() / "paper" / genesis[:16] / "journal.sqlite3"
         book = open_journal(settings.journal, chain, default=path, clock=clock)
         parts = PaperParts(
