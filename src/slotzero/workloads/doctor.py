@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from slotzero.clock import SystemClock, as_ms, elapsed_ns
 from slotzero.config import Settings
-from slotzero.errors import SlotzeroError, UsageError
+from slotzero.errors import JournalError, SlotzeroError, UsageError
 from slotzero.perf.stats import nearest_rank
 from slotzero.secret import redacted_url
 from slotzero.solana.pubsub import PubSub
@@ -246,6 +246,10 @@ def linkability(settings: Settings) -> LinkabilityReport:
     Raises:
         JournalError: There is no journal, or it is in a database.
     """
+    if settings.journal.url:
+        raise JournalError(
+            "the journal is in a database, and only a file is looked at; set [journal] path instead"
+        )
     path = Path(settings.journal.path).expanduser() if settings.journal.path else _newest_journal()
     transactions: list[WalletTransaction] = []
     for state in read_journal(path).values():

@@ -1,4 +1,4 @@
-"""What `doctor` says of a server's time."""
+"""What `doctor` says of a server's time, and which journal it tells of."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -6,6 +6,8 @@ from contextlib import asynccontextmanager
 import pytest
 from aiohttp import web
 
+from slotzero.config import JournalSettings, Settings
+from slotzero.errors import JournalError
 from slotzero.workloads import doctor
 
 
@@ -41,3 +43,8 @@ async def test_clock_is_compared_where_the_server_tells_the_time(date: str, stat
         found = await doctor._clock_against(url, "node")
     assert (found.name, found.status) == ("clock", status)
     assert told in found.detail
+
+
+def test_linkability_of_a_journal_in_a_database_is_not_that_of_some_file() -> None:
+    with pytest.raises(JournalError, match="in a database"):
+        doctor.linkability(Settings(journal=JournalSettings(url="postgresql://bot@127.0.0.1/bots")))
