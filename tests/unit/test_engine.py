@@ -517,6 +517,19 @@ async def test_position_of_a_wallet_without_a_key_cannot_be_closed(tmp_path: Pat
     await run(close)
 
 
+async def test_position_without_a_name_is_not_the_only_one_there_is(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    await run.left(bought(), landed())
+
+    async def close(engine: Engine) -> None:
+        await run.has_begun()
+        with pytest.raises(UsageError, match="no position is named"):
+            await engine.close_position("")
+        engine.stop()
+
+    await run(close)
+
+
 async def test_cancelled_run_leaves_everything_to_the_journal(tmp_path: Path) -> None:
     run = Run(tmp_path)
     await run.left(bought(), IntentSent(intent="b"))

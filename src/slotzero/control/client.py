@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final, Self
 
 import msgspec
+from msgspec.structs import replace
 
 from slotzero.control.records import MAX_LINE, Reply, Request, Status, sockets_folder
 from slotzero.errors import MalformedError, SlotzeroError, UsageError
@@ -87,6 +88,8 @@ class ControlClient:
             SlotzeroError: The bot refused it, or is gone.
             MalformedError: It answered with something else.
         """
+        # A command line may hold bytes that are no text: no reason to refuse what is asked for in an emergency.
+        request = replace(request, reason=_text(request.reason), position=_text(request.position))
         try:
             self._socket.sendall(msgspec.json.encode(request) + b"\n")
             line = self._file.readline(MAX_LINE)
@@ -103,3 +106,7 @@ class ControlClient:
         if not isinstance(reply.status, Status):
             raise MalformedError("the bot answered with neither a status nor an error")
         return reply.status
+
+
+def _text(argument: str) -> str:
+    return argument.encode(errors="replace").decode()

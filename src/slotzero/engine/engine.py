@@ -433,8 +433,10 @@ class Engine:
         """Sell one position now; one that is stuck is tried again.
 
         Raises:
-            UsageError: There is no such position.
+            UsageError: There is no such position, or several.
         """
+        if not position_id:  # every id begins with it: the only position there is would be sold
+            raise UsageError("no position is named; `slotzero positions` lists them")
         sniper = self._parts.sniper
         matches = [p for p in self._journal.state.held_positions() if p.id.startswith(position_id)]
         if len(matches) != 1:

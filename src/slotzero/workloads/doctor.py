@@ -247,9 +247,7 @@ def linkability(settings: Settings) -> LinkabilityReport:
         JournalError: There is no journal, or it is in a database.
     """
     if settings.journal.url:
-        raise JournalError(
-            "the journal is in a database, and only a file is looked at; set [journal] path instead"
-        )
+        raise JournalError("the journal is in a database, and only a file is looked at; set [journal] path instead")
     path = Path(settings.journal.path).expanduser() if settings.journal.path else _newest_journal()
     transactions: list[WalletTransaction] = []
     for state in read_journal(path).values():

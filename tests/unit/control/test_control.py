@@ -134,6 +134,12 @@ async def test_orders_reach_the_engine_and_the_answer_is_how_it_stands_after_the
     assert desk.asked == [("panic", "the node lags"), ("resume", ""), ("close", "b2"), ("panic", "by hand")]
 
 
+async def test_reason_that_is_no_text_keeps_nobody_from_stopping_the_bot(tmp_path: Path) -> None:
+    async with served(tmp_path) as desk:
+        assert (await ask(tmp_path, command="panic", reason="the node \udcff")).halted == "the node ?"
+    assert desk.asked == [("panic", "the node ?")]
+
+
 async def test_what_the_engine_refuses_comes_back_as_its_sentence(tmp_path: Path) -> None:
     async with served(tmp_path):
         with pytest.raises(SlotzeroError, match="no position whose id begins with 'zz'"):
