@@ -243,7 +243,8 @@ class PositionKeeper:
             self._alert(alerts, now)
         self._act(self._machine.on_state(state, now), now)
         limits = self._context.limits
-        if limits.mark(self._position.id, self._machine.value_lamports):
+        is_open = self._position.state == "open"  # one that is stuck has a price and no value
+        if is_open and limits.mark(self._position.id, self._machine.value_lamports):
             self._context.journal.append(halt_changed(limits))
         if read_at is not None:
             took = elapsed_ns(read_at, self._context.clock.mono_ns())

@@ -6,7 +6,7 @@ what it really took; when it can no longer land, with nothing. An unknown one ke
 
 Equity is what all landed transactions have changed in the wallet, plus what open positions would bring now; its
 highest value so far is the high-water mark. Rent that a position will give back counts as lost until it has come back,
-which errs on the safe side.
+which errs on the safe side; and so does what is stuck, which would bring nothing now whatever its price says.
 
 Windows are measured on the wall clock, since they must survive a restart. A clock that is set back makes amounts count
 longer; one that is set forward frees them early, which nothing here can know.
@@ -209,7 +209,10 @@ class Limits:
                 self._killed, self._tripped, self._high_water = event.killed, event.tripped, event.high_water
             case PositionOpened():
                 self._opened_early(event)
-            case PositionStuck() | PositionGraduated():
+            case PositionStuck():
+                self._keep(event.intent)
+                self.mark(event.intent, Lamports(0))
+            case PositionGraduated():
                 self._keep(event.intent)
             case ExternalTransfer() | IntentSent() | IntentUnknown():
                 pass  # no trade; may still land

@@ -335,6 +335,7 @@ async def test_frozen_account_ends_stuck_after_the_last_attempt_and_is_still_hel
     await held.running
     assert len(held.sells) == 5
     assert (held.position.state, held.position.reason) == ("stuck", "failed: AccountFrozen")
+    assert lab.context.limits.view(lab.clock.wall_ns()).equity == held.position.pnl_lamports < 0
     assert [position.id for position in lab.journal.state.held_positions()] == ["buy"]
 
 

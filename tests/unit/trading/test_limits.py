@@ -136,7 +136,7 @@ def test_unknown_buy_keeps_counting() -> None:
 
 
 @pytest.mark.parametrize("kept", [PositionStuck(intent="a", reason="no path"), PositionGraduated(intent="a")])
-def test_position_that_is_stuck_or_has_graduated_takes_no_room_and_is_still_valued(
+def test_position_that_is_stuck_or_has_graduated_takes_no_room_and_is_still_held(
     kept: PositionStuck | PositionGraduated,
 ) -> None:
     made = limits(open_positions=1)
@@ -152,6 +152,23 @@ def test_position_that_is_stuck_or_has_graduated_takes_no_room_and_is_still_valu
     made.record(sell("s1", "a", 1_000), NOW)
     made.record(landed("s1", 50, 0), NOW)
     assert reason(made) == "limit_open_positions"  # the other one is open all the same
+
+
+@pytest.mark.parametrize(
+    ("kept", "equity"), [(PositionStuck(intent="a", reason="frozen"), -100), (PositionGraduated(intent="a"), 900)]
+)
+def test_position_that_cannot_be_sold_is_worth_nothing_whatever_its_price_was(
+    kept: PositionStuck | PositionGraduated, equity: int
+) -> None:
+    made = limits(drawdown_lamports=500)
+    made.record(buy("a"), NOW)
+    made.record(landed("a", -100, 1_000), NOW)
+    made.mark("a", Lamports(1_000))
+    made.record(kept, NOW)
+    assert (made.view(NOW).equity, made.is_halted) == (equity, equity < 0)
+    made.record(sell("s1", "a", 1_000), NOW)
+    made.record(landed("s1", 50, 0), NOW)  # it could be sold after all
+    assert made.view(NOW).equity == -50
 
 
 def test_halt_that_was_written_down_is_in_force_again() -> None:
