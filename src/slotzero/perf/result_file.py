@@ -24,7 +24,7 @@ from msgspec import Struct, field
 from slotzero.errors import MalformedError, UsageError
 from slotzero.perf.environment import Passport
 from slotzero.perf.histogram import Histogram
-from slotzero.perf.types import BenchmarkOutcome, BenchmarkResult
+from slotzero.perf.types import PERCENTILES, BenchmarkOutcome, BenchmarkResult, LatencyStats
 
 __all__ = [
     "SCHEMA",
@@ -42,6 +42,10 @@ _NAME: Final = "slotzero.result/"
 _VERSION: Final = 1
 SCHEMA: Final = f"{_NAME}{_VERSION}"
 _MOST_BYTES: Final = 256_000_000
+_MOST_MS: Final = (2**63 - 1) / 1_000_000
+"""No histogram holds a longer time."""
+_MOST_TS_MS: Final = 253_402_300_799_999
+"""The end of the year 9999: the last that has a date."""
 _BASELINE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -117,6 +121,7 @@ def decode_document(data: bytes, name: str) -> ResultDocument:
         if version < _VERSION:
             data = _upgraded(data, version)
         found = _decode_file(data)
+        _require_date(found.environment)
         if found.kind != "benchmark":
             return ResultDocument(
                 kind=found.kind,
@@ -248,12 +253,30 @@ def _version(data: bytes, name: str) -> int:
 
 
 def _require_whole(result: BenchmarkResult) -> None:
+    for stats in (result.latency_ms, result.own_ms, result.waited_ms):
+        if stats is not None:
+            _require_possible(result.name, stats)
     histogram = Histogram.from_text(result.histogram)
     if histogram.count not in (0, result.latency_ms.count):
         raise MalformedError(
             f"the histogram of {result.name} holds {histogram.count} samples, its figures speak of "
             f"{result.latency_ms.count}"
         )
+
+
+def _require_date(environment: Passport) -> None:
+    if not 0 <= environment.ts_ms <= _MOST_TS_MS:
+        raise MalformedError(f"its time of {environment.ts_ms} ms since 1970 is no date")
+
+
+def _require_possible(name: str, stats: LatencyStats) -> None:
+    """Refuse figures that no clock gives: they would end in errors of arithmetic wherever they are used."""
+    bounds = [bound for pair in stats.intervals.values() if pair is not None for bound in (pair.low, pair.high)]
+    points = [float(getattr(stats, point)) for point in ("min", "max", "mean", *PERCENTILES)]
+    if not all(0 <= figure <= _MOST_MS for figure in (*points, *bounds)):
+        raise MalformedError(f"the latencies of {name} must be from 0 to {_MOST_MS:.0f} ms")
+    if any(pair is not None and pair.low > pair.high for pair in stats.intervals.values()):
+        raise MalformedError(f"an interval of {name} ends below its beginning")
 
 
 def _upgraded(data: bytes, version: int) -> bytes:

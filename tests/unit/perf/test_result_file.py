@@ -24,6 +24,7 @@ from slotzero.perf.result_file import (
     write_result_file,
 )
 from slotzero.trace import Component
+from stored_results import result, stored
 
 # What the contract promises of a benchmark result; others read these names.
 PROMISED = {
@@ -221,6 +222,30 @@ def test_a_file_that_contradicts_itself_is_one_sentence(
 ) -> None:
     found = as_json(document)
     inner = found["results"][0]
+    for name in place[:-1]:
+        inner = inner[name]
+    inner[place[-1]] = value
+    with pytest.raises(UsageError, match="is damaged"):
+        decode_document(json.dumps(found).encode(), "x.json")
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("results", 0, "latency_ms", "p95"), -1.0),
+        (("results", 0, "latency_ms", "max"), 1e308),
+        (("results", 0, "latency_ms", "intervals", "median", "low"), 1e308),
+        (("results", 0, "latency_ms", "intervals", "median", "high"), -1e308),
+        (("results", 0, "latency_ms", "intervals", "median", "high"), 0.0),
+        (("environment", "ts_ms"), 10**18),
+        (("environment", "ts_ms"), 2**63),
+    ],
+)
+def test_figures_that_no_measurement_gives_are_damage(
+    place: tuple[str | int, ...], value: float, tmp_path: Path
+) -> None:
+    found = json.loads(stored(tmp_path / "x.json", result()).read_bytes())
+    inner = found
     for name in place[:-1]:
         inner = inner[name]
     inner[place[-1]] = value
