@@ -58,7 +58,8 @@ def compare(
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the order of blocks.")] = 1,
     allows_other_machine: Annotated[
-        bool, typer.Option("--allow-other-machine", help="Compare files of different machines, with a warning.")
+        bool,
+        typer.Option("--allow-other-machine", help="Compare files of different machines or chains, with a warning."),
     ] = False,
     is_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:

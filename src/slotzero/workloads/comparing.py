@@ -18,7 +18,7 @@ from slotzero.perf.compare.stored import compare_stored, fallen_success, figures
 from slotzero.perf.compare.workers import EventLoop
 from slotzero.perf.environment import Passport, passport
 from slotzero.perf.result_file import ResultDocument, read_result_file
-from slotzero.perf.types import BenchmarkResult
+from slotzero.perf.types import BenchmarkFailure, BenchmarkResult, sentence
 from slotzero.workloads import paired
 
 __all__ = ["compare_files", "compare_revisions", "kind_of", "workloads_for"]
@@ -28,6 +28,8 @@ _TOLD: Final = (
     "own time (own_ms) of whole snipes on a chain with manual slots, which is a process of its own; waiting for it is "
     "left out, and the p95 of a block is its slowest snipe"
 )
+_SURROUNDINGS: Final = ("cluster", "endpoint", "slot_ms", "network")
+"""Of a passport's additions, what figures depend on: one chain's waits are not the program's."""
 _OURS: Final = {**paired.COMPONENTS, **paired.HOT_PATHS}
 
 
@@ -124,25 +126,34 @@ def compare_files(base: Path, new: Path, *, allows_other_machine: bool = False) 
     """Compare two result files through the reference work. *Does I/O.*
 
     Raises:
-        UsageError: One cannot be read or is no benchmark, they were measured on different machines, or they have
-            nothing in common.
+        UsageError: One cannot be read or is no benchmark, they were measured on different machines or chains, or
+            they have nothing in common.
     """
     documents = [(path, _benchmarks(path)) for path in (base, new)]
     (_, before), (_, after) = documents
     notes: tuple[str, ...] = ()
     differing = _differing(before.environment, after.environment)
+    if apart := _surroundings_apart(before.environment, after.environment):
+        if not allows_other_machine:
+            raise UsageError(
+                f"{base} and {new} were measured in different surroundings ({apart}); measure both in the same, or "
+                "compare them with a warning by --allow-other-machine"
+            )
+        notes = (f"WARNING: measured in different surroundings ({apart}); differences may be theirs",)
     if before.environment.fingerprint != after.environment.fingerprint:
         if not allows_other_machine:
             raise UsageError(
                 f"{base} and {new} were measured on different machines ({differing}); their figures cannot be "
                 "compared, or with a warning by --allow-other-machine"
             )
-        notes = (f"WARNING: measured on different machines ({differing}); differences may be the machines'",)
+        notes += (f"WARNING: measured on different machines ({differing}); differences may be the machines'",)
     results = [[one for one in document.results if isinstance(one, BenchmarkResult)] for _, document in documents]
     comparisons, left_out = compare_stored(*results)
+    failed = _failures(before, "BASE") | _failures(after, "NEW")
+    left_out = [msgspec.structs.replace(one, reason=failed.get(one.name, one.reason)) for one in left_out]
     notes += tuple(f"WARNING: {fall}" for fall in fallen_success(*results))
     if not comparisons:
-        why = f": {left_out[0].name} is {left_out[0].reason}" if left_out else ""
+        why = f": {left_out[0].name}: {left_out[0].reason}" if left_out else ""
         raise UsageError(f"{base} and {new} have no benchmark in common that can be compared{why}")
     versions = [
         Version(name=str(path), commit=None, environment=document.environment.fingerprint)
@@ -173,6 +184,24 @@ def _differing(base: Passport, new: Passport) -> str:
         if getattr(base, name) != getattr(new, name)
     ]
     return "; ".join(found) or "their fingerprints differ"
+
+
+def _surroundings_apart(base: Passport, new: Passport) -> str:
+    """Return what differs of the chain they were measured on, where both name it; "" for nothing."""
+    return "; ".join(
+        f"{name} {base.extra[name]} and {new.extra[name]}"
+        for name in _SURROUNDINGS
+        if name in base.extra and name in new.extra and base.extra[name] != new.extra[name]
+    )
+
+
+def _failures(document: ResultDocument, side: str) -> dict[str, str]:
+    """Return why benchmarks of a file have no figures, by their names."""
+    return {
+        result.name: f"failed in {side}: {sentence(result.error)}"
+        for result in document.results
+        if isinstance(result, BenchmarkFailure)
+    }
 
 
 def _with_own_floor(document: CompareDocument, here: Passport, *, is_one_loop: bool) -> CompareDocument:

@@ -10,7 +10,8 @@ from compare_lab import commit, git, program
 from slotzero.cli.main import app
 from slotzero.errors import UsageError
 from slotzero.perf.history import History, history_path
-from slotzero.perf.result_file import baseline_path
+from slotzero.perf.result_file import baseline_path, benchmark_document, write_result_file
+from slotzero.perf.types import BenchmarkFailure, NoSuccess
 from stored_results import machine, result, stored
 
 
@@ -75,6 +76,50 @@ def test_results_of_different_machines_are_refused_unless_asked_for(tmp_path: Pa
     assert "WARNING: measured on different machines" in allowed.stdout
 
 
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"cluster": "paper"}, "cluster localnet and paper"),
+        ({"slot_ms": "0"}, "slot_ms 200 and 0"),
+    ],
+)
+def test_results_of_different_chains_are_refused_unless_asked_for(
+    tmp_path: Path, changed: dict[str, str], said: str
+) -> None:
+    chain = {"cluster": "localnet", "slot_ms": "200", "seed": "7"}
+    base = stored(tmp_path / "base.json", result(), extra=chain)
+    new = stored(tmp_path / "new.json", result(speed=3), extra=chain | changed)
+    done = run("compare", base, new)
+    assert isinstance(done.exception, UsageError)
+    assert f"different surroundings ({said})" in str(done.exception)
+    allowed = run("compare", base, new, "--allow-other-machine")
+    assert allowed.exit_code == 1
+    assert "WARNING: measured in different surroundings" in allowed.stdout
+
+
+def test_results_of_another_seed_are_compared(tmp_path: Path) -> None:
+    base = stored(tmp_path / "base.json", result(), extra={"cluster": "localnet", "seed": "7"})
+    new = stored(tmp_path / "new.json", result(), extra={"cluster": "localnet", "seed": "8"})
+    assert run("compare", base, new).exit_code == 0
+
+
+def test_benchmark_that_failed_is_said_to_have_failed(tmp_path: Path) -> None:
+    base = stored(tmp_path / "base.json", result(), result("CACHE"))
+    failure = BenchmarkFailure(component=None, name="CACHE", error=NoSuccess(errors={"X": 3}, message="no pool"))
+    new = tmp_path / "new.json"
+    write_result_file(new, benchmark_document([result(), failure], machine()))
+    done = run("compare", base, new)
+    assert "not compared: CACHE, failed in NEW: " in done.stdout
+    assert "no pool" in done.stdout
+
+
+def test_call_that_takes_a_millionth_of_its_time_is_improved(tmp_path: Path) -> None:
+    base, new = stored(tmp_path / "base.json", result(speed=1e6)), stored(tmp_path / "new.json", result())
+    done = run("compare", base, new, "--json")
+    assert done.exit_code == 0
+    assert json.loads(done.stdout)["suite_effect_percent"] == pytest.approx(-100, abs=0.01)
+
+
 def test_saved_baseline_is_compared_by_its_name(tmp_path: Path) -> None:
     path = baseline_path("main")
     path.parent.mkdir(parents=True)
@@ -86,7 +131,7 @@ def test_files_without_a_benchmark_in_common_are_refused(tmp_path: Path) -> None
     base, new = stored(tmp_path / "base.json", result("A")), stored(tmp_path / "new.json", result("B"))
     done = run("compare", base, new)
     assert isinstance(done.exception, UsageError)
-    assert "have no benchmark in common that can be compared: A is not in NEW" in str(done.exception)
+    assert "have no benchmark in common that can be compared: A: not in NEW" in str(done.exception)
 
 
 @pytest.mark.parametrize("content", ["", "{", '{"schema": "else/1"}', '{"schema": "slotzero.result/99"}'])
