@@ -14,7 +14,7 @@ from slotzero.perf.compare.design import DEFAULT_DESIGN, Design
 from slotzero.perf.compare.document import CompareDocument, Version, paired_document, stored_document
 from slotzero.perf.compare.own_floor import floor_of, keep_floor, kept_floor
 from slotzero.perf.compare.paired import PairedRun, Workload
-from slotzero.perf.compare.stored import compare_stored, fallen_success, figures_ns
+from slotzero.perf.compare.stored import compare_stored, fallen_success, figures_ns, surroundings_apart
 from slotzero.perf.compare.workers import EventLoop
 from slotzero.perf.environment import Passport, passport
 from slotzero.perf.result_file import ResultDocument, read_result_file
@@ -28,8 +28,6 @@ _TOLD: Final = (
     "own time (own_ms) of whole snipes on a chain with manual slots, which is a process of its own; waiting for it is "
     "left out, and the p95 of a block is its slowest snipe"
 )
-_SURROUNDINGS: Final = ("cluster", "endpoint", "slot_ms", "network")
-"""Of a passport's additions, what figures depend on: one chain's waits are not the program's."""
 _OURS: Final = {**paired.COMPONENTS, **paired.HOT_PATHS}
 
 
@@ -133,7 +131,8 @@ def compare_files(base: Path, new: Path, *, allows_other_machine: bool = False) 
     (_, before), (_, after) = documents
     notes: tuple[str, ...] = ()
     differing = _differing(before.environment, after.environment)
-    if apart := _surroundings_apart(before.environment, after.environment):
+    if surroundings := surroundings_apart(before.environment, after.environment):
+        apart = "; ".join(f"{name} {one} and {other}" for name, (one, other) in surroundings.items())
         if not allows_other_machine:
             raise UsageError(
                 f"{base} and {new} were measured in different surroundings ({apart}); measure both in the same, or "
@@ -184,15 +183,6 @@ def _differing(base: Passport, new: Passport) -> str:
         if getattr(base, name) != getattr(new, name)
     ]
     return "; ".join(found) or "their fingerprints differ"
-
-
-def _surroundings_apart(base: Passport, new: Passport) -> str:
-    """Return what differs of the chain they were measured on, where both name it; "" for nothing."""
-    return "; ".join(
-        f"{name} {base.extra[name]} and {new.extra[name]}"
-        for name in _SURROUNDINGS
-        if name in base.extra and name in new.extra and base.extra[name] != new.extra[name]
-    )
 
 
 def _failures(document: ResultDocument, side: str) -> dict[str, str]:

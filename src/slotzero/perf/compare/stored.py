@@ -23,10 +23,20 @@ from msgspec import Struct
 
 from slotzero.perf.compare.family import judge
 from slotzero.perf.compare.rule import Evidence, Rule, as_percent
+from slotzero.perf.environment import Passport
 from slotzero.perf.stats import CONFIDENCE
 from slotzero.perf.types import BenchmarkResult, Comparison, Interval, LatencyStats
 
-__all__ = ["STORED_RULE", "FiguresNs", "Incomparable", "by_title", "compare_stored", "fallen_success", "figures_ns"]
+__all__ = [
+    "STORED_RULE",
+    "FiguresNs",
+    "Incomparable",
+    "by_title",
+    "compare_stored",
+    "fallen_success",
+    "figures_ns",
+    "surroundings_apart",
+]
 
 FiguresNs: TypeAlias = dict[str, dict[str, float]]
 """By benchmark, its percentiles by their names, in nanoseconds."""
@@ -35,6 +45,8 @@ STORED_RULE: Final = Rule(floor_percent=10.0, margin_percent=10.0)
 _SCATTER: Final = 0.024
 """Of a percentile over the reference work, as a standard deviation of its logarithm."""
 _METRICS: Final = ("median", "p75", "p90", "p95")
+_SURROUNDINGS: Final = ("cluster", "endpoint", "slot_ms", "network")
+"""Of a passport's additions, those that figures depend on: what is waited for there is not the program's time."""
 
 
 class Incomparable(Struct, frozen=True, kw_only=True):
@@ -42,6 +54,15 @@ class Incomparable(Struct, frozen=True, kw_only=True):
 
     name: str
     reason: str
+
+
+def surroundings_apart(base: Passport, new: Passport) -> dict[str, tuple[str, str]]:
+    """Return by name what differs of where two results were measured, beside the machine, and both tell. *Pure.*"""
+    return {
+        name: (base.extra[name], new.extra[name])
+        for name in _SURROUNDINGS
+        if name in base.extra and name in new.extra and base.extra[name] != new.extra[name]
+    }
 
 
 def compare_stored(

@@ -3,7 +3,7 @@
 from typing import Final
 
 from slotzero.perf.compare.document import CompareDocument
-from slotzero.perf.compare.stored import by_title, compare_stored, fallen_success
+from slotzero.perf.compare.stored import by_title, compare_stored, fallen_success, surroundings_apart
 from slotzero.perf.types import BenchmarkResult
 from slotzero.web.report.charts import cumulative
 from slotzero.web.report.overview import results_of
@@ -80,13 +80,15 @@ def _of(result: BenchmarkResult, metric: str) -> str:
 
 def _caution(base: ReportPart, new: ReportPart) -> str:
     one, other = base.document.environment, new.document.environment
-    if one.fingerprint == other.fingerprint:
+    surroundings = surroundings_apart(one, other)
+    if one.fingerprint == other.fingerprint and not surroundings:
         return ""
-    differ = [
-        f"{name} ({plain(getattr(one, name))} against {plain(getattr(other, name))})"
+    machines = {
+        name: (str(getattr(one, name)), str(getattr(other, name)))
         for name in ("cpu", "cores_usable", "system", "python", "event_loop")
         if getattr(one, name) != getattr(other, name)
-    ]
+    }
+    differ = [f"{name} ({plain(was)} against {plain(now)})" for name, (was, now) in (machines | surroundings).items()]
     return (
         '<div class="notice bad"><strong>Not comparable:</strong> they were measured in different surroundings'
         f"{': ' + ', '.join(differ) if differ else ''}.</div>"

@@ -145,6 +145,18 @@ def test_results_of_different_surroundings_are_said_to_be_incomparable() -> None
     assert "Not comparable:" in page
 
 
+def test_results_of_different_chains_are_said_to_be_incomparable() -> None:
+    one = full_document()
+    local, paper = (
+        replace(one, environment=replace(one.environment, extra={"cluster": cluster})) for cluster in ("local", "paper")
+    )
+
+    page = render_report([ReportPart(name="a", document=local), ReportPart(name="b", document=paper)])
+
+    assert "Not comparable:" in page
+    assert "cluster (local against paper)" in page
+
+
 async def test_command_writes_the_page_with_links_to_what_lies_beside(tmp_path: Path) -> None:
     document = await measured_document(100)
     (result,) = document.results
