@@ -58,7 +58,7 @@ OnProgress: TypeAlias = Callable[[LoadProgress], None]
 _DASK_CONFIG: Final = {
     "distributed.scheduler.allowed-failures": 0,
     "distributed.scheduler.work-stealing": False,
-    "distributed.scheduler.worker-ttl": "10s",
+    "distributed.scheduler.worker-ttl": None,  # a silent worker is lost to us, and not to be started anew
     "distributed.worker.profile.enabled": False,
 }
 
