@@ -37,7 +37,7 @@ def planted_minor_function() -> int:
 
 async def planted_sample() -> int:
     await asyncio.sleep(0.001)
-    return planted_minor_function() + planted_hot_function(20_000)
+    return planted_minor_function() + planted_hot_function(80_000)
 
 
 # The schema of speedscope's files (https://www.speedscope.app/file-format-schema.json), as far as we use it.
@@ -130,7 +130,7 @@ async def test_window_leaves_the_warm_up_out() -> None:
         planted_hot_function(400_000)
 
     def measured() -> None:
-        planted_hot_function(20_000)
+        planted_hot_function(80_000)
 
     def fn() -> None:
         nonlocal calls
@@ -148,7 +148,7 @@ async def test_window_leaves_the_warm_up_out() -> None:
 async def test_other_task_that_uses_the_cpu_is_shown_apart() -> None:
     async def other() -> None:
         while True:
-            planted_hot_function(20_000)
+            planted_hot_function(80_000)
             await asyncio.sleep(0)
 
     async def fn() -> None:
